@@ -1,0 +1,59 @@
+# Every target does its own set-up, in .venv. PYTHON names another interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= 4
+
+.PHONY: help demo test unit check format bench gsm8k clean-venv
+
+help:
+	@echo "make demo    run the quickstart: killed half-way, resumed, shown (no API key)"
+	@echo "make test    all tests; those that need a Docker Engine say so where there is none"
+	@echo "make unit    tests that need no container and no network"
+	@echo "make check   format, lint, types, import layers"
+	@echo "make bench   docker cases/s against a bare loop of engine calls"
+	@echo "make gsm8k   all of GSM8K (DATA=test.jsonl) against a provider that keeps books"
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("PacaBench needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@images/prepare-machine
+	@examples/demo $(abspath $(BIN))
+
+test: $(STAMP)
+	@images/prepare-machine
+	@# The images first, so that no test's time limit pays for them.
+	@if docker version >/dev/null 2>&1; then \
+	    $(BIN)/pacabench images build -c examples/quickstart/pacabench.yaml; \
+	else echo "no Docker Engine answers: tests that need one are skipped"; fi
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+unit: $(STAMP)
+	$(BIN)/pytest -n $(WORKERS) tests/unit tests/contract
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)
+	@images/prepare-machine
+	$(BIN)/python benchmarks/docker_overhead.py
+
+gsm8k: $(STAMP)
+	@images/prepare-machine
+	$(BIN)/python tests/support/gsm8k.py $(or $(DATA),../shared/data/gsm8k/test.jsonl) $(ARGS)
+
+clean-venv:
+	rm -rf $(VENV)

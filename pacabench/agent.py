@@ -1,0 +1,103 @@
+"""The agent protocol over a session's stdin and stdout: one case in, one answer out."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from pacabench.aio import settle
+from pacabench.model import Case, CaseKey
+from pacabench.protocol import Answer, encode_case, parse_answer
+from pacabench.sandbox.base import Session
+
+LOG_KEPT_BYTES = 256 * 1024
+"""Of what an agent prints besides its answer, per attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back for one case."""
+
+    answer: Answer | None
+    timed_out: bool
+    silent: bool
+    """The output ended before a single line came."""
+    log: bytes
+    """Lines that were no answer, the first ``LOG_KEPT_BYTES`` of them. Untrusted."""
+    duration_ms: float
+
+
+def shown_id(case: Case, key: CaseKey) -> str:
+    """The case id that the agent sees: the data set's own, or an opaque one where it is hidden."""
+    return key.digest if case.hidden else case.case_id
+
+
+async def drain(session: Session) -> bool:
+    """Throw away what an idle worker printed since its last answer.
+
+    Returns False when its output has ended: the worker is dead.
+    """
+    while True:
+        try:
+            async with asyncio.timeout(0):
+                if await session.read_line() is None:
+                    return False
+        except TimeoutError:
+            return True
+
+
+async def ask(session: Session, case: Case, key: CaseKey, *, timeout_s: float, last: bool) -> Reply:
+    """Send ``case`` and wait for the first valid answer, the end of the output, or the timeout.
+
+    The case is written while the answer is awaited, so an agent that never reads its stdin cannot
+    hold anything up. ``last`` closes stdin behind the case.
+
+    Raises:
+        SandboxError: the stream broke for another reason than the agent's end.
+    """
+    seen = shown_id(case, key)
+    started = time.monotonic()
+    reader = _Reader(session, seen)
+    sending = asyncio.ensure_future(session.send(encode_case(case, shown_id=seen), last=last))
+    reading = asyncio.ensure_future(reader.read())
+    timed_out = False
+    try:
+        async with asyncio.timeout(timeout_s):
+            await asyncio.wait({sending, reading}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                await sending  # raises if it failed
+                await reading
+    except TimeoutError:
+        timed_out = True
+    finally:
+        await settle({sending, reading})
+    if not timed_out:
+        reading.result()
+    return Reply(
+        answer=reader.answer,
+        timed_out=timed_out,
+        silent=reader.lines == 0,
+        log=bytes(reader.log),
+        duration_ms=(time.monotonic() - started) * 1000,
+    )
+
+
+class _Reader:
+    """Reads up to the first answer; what it read so far survives a timeout."""
+
+    def __init__(self, session: Session, shown_id: str) -> None:
+        self._session = session
+        self._shown_id = shown_id
+        self.answer: Answer | None = None
+        self.lines = 0
+        self.log = bytearray()
+
+    async def read(self) -> None:
+        while (line := await self._session.read_line()) is not None:
+            self.lines += 1
+            answer = parse_answer(line)
+            if answer is not None and answer.case_id in {None, self._shown_id}:
+                self.answer = answer
+                return
+            room = LOG_KEPT_BYTES - len(self.log)
+            if room > 0:
+                self.log += line[: room - 1] + b"\n"

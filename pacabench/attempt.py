@@ -1,0 +1,242 @@
+"""One case, once: sandbox, agent, evaluation. Turns whatever happened into an outcome.
+
+The only place where an agent's failure becomes data.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pacabench.agent import Reply, ask, drain
+from pacabench.aio import finish
+from pacabench.errors import EvaluatorError, ProviderError, SandboxError
+from pacabench.evaluators.base import Evaluator
+from pacabench.model import (
+    CallRecord,
+    CaseResult,
+    Evaluation,
+    ExitFacts,
+    Outcome,
+    PlannedAttempt,
+)
+from pacabench.sandbox.base import SandboxAgent, Session
+from pacabench.sandbox.pool import SessionPool
+
+ERROR_KEPT_CHARS = 16 * 1024
+
+CallsOf = Callable[[str], Sequence[CallRecord]]
+"""Attempt id to the LLM calls it made. Asked once, after the session was unbound."""
+KeepLog = Callable[[str, bytes, str], Awaitable[str | None]]
+"""Keeps an attempt's log and stderr; returns the file's name, None where there was nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What every attempt of a run is made with."""
+
+    pool: SessionPool
+    agents: Mapping[str, SandboxAgent]
+    evaluators: Mapping[str, Evaluator]
+    """By data set."""
+    timeout_s: float
+    calls_of: CallsOf
+    keep_log: KeepLog
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is known when the agent is done with the case."""
+
+    reply: Reply
+    exit: ExitFacts | None
+    """None while a worker lives on."""
+    calls: Sequence[CallRecord]
+
+
+async def run_attempt(planned: PlannedAttempt, workshop: Workshop) -> CaseResult:
+    """Run one case once and return its result, whatever the agent did.
+
+    The sandbox is gone when this returns, also on cancellation (a healthy worker stays in the
+    pool).
+
+    Raises:
+        SandboxUnavailableError: no case can be served; the run must stop.
+    """
+    started_at = time.time()
+    begun = time.monotonic()
+    try:
+        facts = await _converse(planned, workshop)
+    except SandboxError as error:
+        elapsed_ms = (time.monotonic() - begun) * 1000
+        return _result(planned, Outcome.SANDBOX_ERROR, started_at, elapsed_ms, error=str(error))
+    log = await workshop.keep_log(
+        planned.attempt_id, facts.reply.log, facts.exit.stderr_tail if facts.exit else ""
+    )
+    outcome, error_text, evaluation = await _judge(planned, facts, workshop)
+    return _result(
+        planned,
+        outcome,
+        started_at,
+        facts.reply.duration_ms,
+        error=error_text,
+        facts=facts,
+        evaluation=evaluation,
+        log=log,
+    )
+
+
+async def _converse(planned: PlannedAttempt, workshop: Workshop) -> _Facts:
+    """Ask an idle worker if there is one, else a fresh session.
+
+    A worker that turns out to be dead proves nothing about this case, so a fresh one gets it.
+    """
+    agent = workshop.agents[planned.key.agent]
+    while (idle := workshop.pool.take_idle(agent)) is not None:
+        facts = await _use(idle, planned, workshop, fresh=False)
+        if facts is not None:
+            return facts
+    session = await workshop.pool.start(agent)
+    facts = await _use(session, planned, workshop, fresh=True)
+    assert facts is not None
+    return facts
+
+
+async def _use(
+    session: Session, planned: PlannedAttempt, workshop: Workshop, *, fresh: bool
+) -> _Facts | None:
+    """One conversation. None: a worker that is not ``fresh`` ended before it said anything."""
+    agent = workshop.agents[planned.key.agent]
+    worker = agent.sandbox.isolation == "worker"
+    healthy = False
+    exit_facts: ExitFacts | None = None
+    try:
+        if not fresh and not await drain(session):
+            await workshop.pool.close(session)
+            return None
+        await session.bind(planned.attempt_id)
+        try:
+            reply = await ask(
+                session,
+                planned.case,
+                planned.key,
+                timeout_s=workshop.timeout_s,
+                last=not worker,
+            )
+            healthy = worker and reply.answer is not None
+        finally:
+            if not healthy:
+                exit_facts = await workshop.pool.close(session)
+            await finish(session.unbind())
+    except BaseException:
+        await workshop.pool.close(session)
+        raise
+    if healthy:
+        workshop.pool.keep(agent, session)
+    elif not fresh and reply.silent and not reply.timed_out:
+        return None
+    return _Facts(reply, exit_facts, workshop.calls_of(planned.attempt_id))
+
+
+async def _judge(
+    planned: PlannedAttempt, facts: _Facts, workshop: Workshop
+) -> tuple[Outcome, str | None, Evaluation | None]:
+    """Outcome, error text and verdict; a provider's failure is never held against the agent."""
+    answer = facts.reply.answer
+    if answer is None or answer.error is not None:
+        outcome, error = _without_answer(facts, workshop.timeout_s)
+        return _blame(outcome, error, None, facts.calls)
+    evaluator = workshop.evaluators[planned.key.dataset]
+    try:
+        evaluation = await evaluator.evaluate(planned.case, answer.output)
+    except (EvaluatorError, ProviderError) as problem:
+        return Outcome.EVALUATOR_ERROR, str(problem), None
+    if evaluation.passed:
+        return Outcome.PASSED, None, evaluation
+    return _blame(Outcome.FAILED, None, evaluation, facts.calls)
+
+
+def _without_answer(facts: _Facts, timeout_s: float) -> tuple[Outcome, str]:
+    reply, end = facts.reply, facts.exit
+    if reply.answer is not None and reply.answer.error is not None:
+        return Outcome.AGENT_ERROR, reply.answer.error[:ERROR_KEPT_CHARS]
+    if end is not None and end.out_of_memory:
+        return Outcome.OUT_OF_MEMORY, "the agent used more memory than `sandbox.memory` allows"
+    if reply.timed_out:
+        return Outcome.TIMEOUT, f"no answer within {timeout_s:g} s"
+    if end is not None and end.signal is not None and not end.killed:
+        return Outcome.AGENT_ERROR, f"the agent was ended by signal {end.signal}{_last_words(end)}"
+    if end is not None and end.exit_code:
+        return (
+            Outcome.AGENT_ERROR,
+            f"the agent exited with code {end.exit_code} and no answer{_last_words(end)}",
+        )
+    return (
+        Outcome.INVALID_OUTPUT,
+        'the agent ended without a line of the form {"output": ...} on stdout',
+    )
+
+
+def _last_words(end: ExitFacts) -> str:
+    lines = end.stderr_tail.strip().splitlines()
+    return f": {lines[-1][:500]}" if lines else ""
+
+
+def _blame(
+    outcome: Outcome, error: str | None, evaluation: Evaluation | None, calls: Sequence[CallRecord]
+) -> tuple[Outcome, str | None, Evaluation | None]:
+    failure = unrecovered(calls)
+    if failure is None:
+        return outcome, error, evaluation
+    what = failure.error or f"HTTP status {failure.status}"
+    text = f"provider {failure.provider} failed: {what}"
+    return Outcome.PROVIDER_ERROR, f"{text}; the agent: {error}" if error else text, evaluation
+
+
+def unrecovered(calls: Sequence[CallRecord]) -> CallRecord | None:
+    """The last call that the provider failed and that no later equal call made good.
+
+    An SDK that retries sends the same request again; when that succeeds, the agent lost nothing.
+    """
+    good: set[str] = set()
+    for call in reversed(calls):
+        if call.is_provider_failure:
+            if call.request_digest not in good:
+                return call
+        elif call.end == "complete" and call.status is not None:
+            good.add(call.request_digest)
+    return None
+
+
+def cancelled_result(planned: PlannedAttempt) -> CaseResult:
+    """The result of an attempt that was cut off because the run was stopped."""
+    return _result(
+        planned, Outcome.CANCELLED, time.time(), 0.0, error="cut off: the run was stopped"
+    )
+
+
+def _result(
+    planned: PlannedAttempt,
+    outcome: Outcome,
+    started_at: float,
+    duration_ms: float,
+    *,
+    error: str | None = None,
+    facts: _Facts | None = None,
+    evaluation: Evaluation | None = None,
+    log: str | None = None,
+) -> CaseResult:
+    answer = facts.reply.answer if facts else None
+    return CaseResult(
+        attempt_id=planned.attempt_id,
+        key=planned.key,
+        number=planned.number,
+        outcome=outcome,
+        output=answer.output if answer else None,
+        expected=planned.case.expected,
+        error=error,
+        evaluation=evaluation,
+        started_at=started_at,
+        duration_ms=duration_ms,
+        exit=facts.exit if facts else None,
+        log=log,
+    )

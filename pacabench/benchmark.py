@@ -1,0 +1,202 @@
+"""A benchmark ready to run: agents resolved, cases loaded, evaluators made, everything hashed."""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pacabench.config.canonical import canonical
+from pacabench.config.load import LoadedConfig
+from pacabench.config.problems import nearest
+from pacabench.config.schema import AgentConfig, DatasetConfig, SandboxKind
+from pacabench.datasets.base import Dataset
+from pacabench.datasets.load import load_dataset
+from pacabench.errors import ConfigError, UsageError
+from pacabench.evaluators.base import Evaluator
+from pacabench.evaluators.factory import check_cases, make_evaluator
+from pacabench.providers import clean_agent_env, provider_specs
+from pacabench.proxy.control import ProviderSpec
+from pacabench.sandbox.base import SandboxAgent
+from pacabench.sandbox.docker.images.source import scan_source
+from pacabench.sandbox.docker.images.tree import pack
+from pacabench.store import Selection
+
+IGNORE_FILE = ".pacabenchignore"
+_REQUIREMENTS = "(requirements)"
+_Named = TypeVar("_Named", AgentConfig, DatasetConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What a run needs to know; nothing of it changes while the run goes on."""
+
+    loaded: LoadedConfig
+    selection: Selection
+    agents: Sequence[SandboxAgent]
+    agent_digests: Mapping[str, str]
+    """Agent name to a hash of its code and requirements."""
+    agent_files: Mapping[str, Mapping[str, str]]
+    """Agent name to its files, each with a hash of its content."""
+    datasets: Sequence[Dataset]
+    evaluators: Mapping[str, Evaluator]
+    providers: Sequence[ProviderSpec] = field(repr=False)
+    default_provider: str
+    notices: Sequence[str]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the agents, in the order of the configuration."""
+        return [agent.name for agent in self.agents]
+
+    @property
+    def kind(self) -> SandboxKind:
+        """The sandbox that the configuration asks for."""
+        return self.loaded.config.sandbox.kind
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that results depend on, for comparing with an earlier session of the same run."""
+        return {
+            "config": canonical(self.loaded),
+            "selection": self.selection.model_dump(mode="json"),
+            "datasets": {dataset.name: dataset.digest for dataset in self.datasets},
+            "agents": {name: dict(files) for name, files in self.agent_files.items()},
+        }
+
+
+async def load_benchmark(loaded: LoadedConfig, selection: Selection) -> Benchmark:
+    """Load everything that ``selection`` names, and check it before anything is started.
+
+    Raises:
+        UsageError: no agent or data set of such a name.
+        ConfigError, DatasetError: as they say.
+    """
+    config = loaded.config
+    agent_configs = _selected("agent", config.agents, selection.agents)
+    dataset_configs = _selected("dataset", config.datasets, selection.datasets)
+    evaluators = {item.name: make_evaluator(item.evaluator) for item in dataset_configs}
+    providers, default = provider_specs(loaded)
+    notices = list(loaded.notices)
+    agents = [_resolve(agent, loaded, notices) for agent in agent_configs]
+    datasets = [
+        await asyncio.to_thread(
+            load_dataset, item, loaded.project, loaded.cache_directory, environ=loaded.environ
+        )
+        for item in dataset_configs
+    ]
+    for dataset in datasets:
+        notices.extend(dataset.notices)
+        check_cases(evaluators[dataset.name], dataset.cases[: selection.limit])
+    scanned = {agent.name: await asyncio.to_thread(_scan, agent) for agent in agents}
+    return Benchmark(
+        loaded=loaded,
+        selection=selection,
+        agents=agents,
+        agent_digests={name: digest for name, (digest, _) in scanned.items()},
+        agent_files={name: files for name, (_, files) in scanned.items()},
+        datasets=datasets,
+        evaluators=evaluators,
+        providers=providers,
+        default_provider=default,
+        notices=notices,
+    )
+
+
+def _selected(what: str, entries: Sequence[_Named], names: Iterable[str] | None) -> list[_Named]:
+    known = {entry.name: entry for entry in entries}
+    wanted = list(dict.fromkeys(names or ()))
+    for name in wanted:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean {near!r}?" if near else f"there are: {', '.join(known)}"
+            raise UsageError(f"there is no {what} {name!r}; {hint}")
+    return [known[name] for name in wanted] if wanted else list(entries)
+
+
+def resolve_agents(loaded: LoadedConfig) -> list[SandboxAgent]:
+    """Every agent of the configuration, resolved as for a run."""
+    return [_resolve(agent, loaded, []) for agent in loaded.config.agents]
+
+
+def _resolve(agent: AgentConfig, loaded: LoadedConfig, notices: list[str]) -> SandboxAgent:
+    sandbox = loaded.config.sandbox_of(agent)
+    own_image = sandbox.image is not None or sandbox.build is not None
+    source: Path | None = None
+    if agent.source is not None or not own_image:
+        source = loaded.resolve(agent.source or Path()).resolve()
+        if not source.is_dir():
+            raise ConfigError(
+                f"{loaded.path}: agents.{agent.name}.source: {source} is no directory"
+            )
+    requirements = loaded.resolve(agent.requirements) if agent.requirements else None
+    if requirements is not None and not requirements.is_file():
+        raise ConfigError(
+            f"{loaded.path}: agents.{agent.name}.requirements: there is no file {requirements}"
+        )
+    env, said = clean_agent_env(agent, loaded)
+    notices.extend(said)
+    return SandboxAgent(
+        config=agent,
+        sandbox=sandbox,
+        env=env,
+        source=source,
+        requirements=requirements,
+        project=loaded.project,
+        ignore=tuple(_ignored(source, loaded)) if source else (),
+    )
+
+
+def _ignored(source: Path, loaded: LoadedConfig) -> list[str]:
+    """What must never reach an agent: answers, results, secrets; and what the user leaves out."""
+    config = loaded.config
+    proxy = config.config.proxy
+    rules = [proxy.rules, *(provider.rules for provider in proxy.providers.values())]
+    kept_out = [
+        loaded.path,
+        loaded.output_directory,
+        loaded.cache_directory,
+        *(loaded.resolve(Path(dataset.source)) for dataset in config.datasets),
+        *(loaded.resolve(path) for path in rules if path is not None),
+    ]
+    ignore_file = source / IGNORE_FILE
+    patterns = ignore_file.read_text("utf-8").splitlines() if ignore_file.is_file() else []
+    # Ours come last: the last pattern that matches decides, so no `!pattern` brings them back.
+    patterns += [".git", ".env", ".env.*", IGNORE_FILE]
+    inside = (_below(path, source) for path in kept_out)
+    patterns += ["/" + _escaped(path) for path in inside if path is not None]
+    return patterns
+
+
+def _below(path: Path, source: Path) -> str | None:
+    """``path`` relative to ``source``, None when it lies elsewhere or is ``source`` itself."""
+    resolved = path.resolve()
+    if resolved == source or not resolved.is_relative_to(source):
+        return None
+    return resolved.relative_to(source).as_posix()
+
+
+def _escaped(path: str) -> str:
+    """A path as a pattern that matches just it."""
+    return "".join(f"\\{char}" if char in "*?[]\\!# " else char for char in path)
+
+
+def _scan(agent: SandboxAgent) -> tuple[str, dict[str, str]]:
+    """A hash of all that an agent is made of, and of each of its files."""
+    trees = [("", scan_source(agent.source, agent.ignore))] if agent.source else []
+    files = []
+    if agent.requirements is not None:
+        files.append((_REQUIREMENTS, agent.requirements.read_bytes(), 0o644))
+    hashes = {name: _short_hash(content) for name, content, _ in files}
+    for _, tree in trees:
+        for entry in tree.entries:
+            if entry.kind == "file":
+                hashes[entry.path] = _short_hash(entry.source.read_bytes())
+            elif entry.kind == "link":
+                hashes[entry.path] = f"-> {entry.target}"
+    return f"sha256:{pack(trees, files)}", hashes
+
+
+def _short_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,66 @@
+"""What is said when a run is over: the summary on stdout, and the commands that come next."""
+
+import contextlib
+
+from pacabench.cli.exit import ExitCode, say_warning
+from pacabench.cli.logs import LogFormat, log_finished
+from pacabench.cli.output import result_console, write_result
+from pacabench.cli.runs import name_for
+from pacabench.report.tables import summary_view
+from pacabench.report.view import read_view
+from pacabench.report.wording import dollars, percent
+from pacabench.run import RunReport
+from pacabench.store import load_run
+
+
+def conclude(report: RunReport, *, quiet: bool, log_format: LogFormat) -> ExitCode:
+    """Show how the run ended and return the exit code that says the same."""
+    code = exit_code(report)
+    if log_format is LogFormat.JSON:
+        log_finished(report.run_id, report.summary.total, int(code))
+    with contextlib.suppress(OSError):  # nobody reads stdout any more; the code still tells
+        if quiet:
+            write_result(final_line(report))
+        else:
+            result_console().print(summary_view(read_view(load_run(report.run_dir))))
+            write_result(next_steps(report))
+    return code
+
+
+def exit_code(report: RunReport) -> ExitCode:
+    """Interrupted when it was stopped with cases left; else whether the results are whole."""
+    if report.stopped and (report.pending or report.infrastructure_left):
+        return ExitCode.INTERRUPTED
+    return ExitCode.INFRASTRUCTURE if report.infrastructure_left else ExitCode.DONE
+
+
+def final_line(report: RunReport) -> str:
+    """The run on one line."""
+    total = report.summary.total
+    pending = f", {total.pending} pending" if total.pending else ""
+    return (
+        f"{report.run_id}: {percent(total.accuracy)} accuracy, {total.passed} passed, "
+        f"{total.failed} failed, {total.infrastructure} infrastructure{pending} "
+        f"of {total.cases} cases, {total.usage.calls} calls, {dollars(total.usage)}"
+    )
+
+
+def next_steps(report: RunReport) -> str:
+    """Commands to look further or to go on, ready to be copied."""
+    name, total = name_for(report.run_dir), report.summary.total
+    steps: list[tuple[str, str]] = []
+    if report.pending or report.infrastructure_left:
+        steps.append((f"pacabench resume {name}", "go on with the cases that are left"))
+    if total.failed or total.infrastructure:
+        steps.append((f"pacabench show {name} --failures", "what went wrong, case by case"))
+    steps.append((f"pacabench export {name} --include-cases -o FILE", "everything, as JSON"))
+    width = max(len(command) for command, _ in steps)
+    return "\n" + "\n".join(f"  {command:<{width}}  {text}" for command, text in steps)
+
+
+def say_interrupted(name: str | None) -> None:
+    """After the second signal there is no report."""
+    if name:
+        say_warning(f"stopped. Finished cases are on disk; go on with: pacabench resume {name}")
+    else:
+        say_warning("stopped before the first case")

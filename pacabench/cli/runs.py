@@ -1,0 +1,76 @@
+"""Where runs are, and which one is meant."""
+
+import contextlib
+import shlex
+from pathlib import Path
+
+from pacabench.cli.exit import say_warning
+from pacabench.cli.options import CONFIG_FILE
+from pacabench.config.load import load_config
+from pacabench.errors import ConfigError, RunNotFoundError
+from pacabench.store.record import RunRecord, find_run, list_runs
+
+_DEFAULT = Path("runs")
+
+
+def locate_runs(runs_dir: Path | None, config: Path | None) -> Path:
+    """The directory that holds runs: as given, else as the configuration says, else ``./runs``.
+
+    A configuration that cannot be read does not keep anybody from looking at results, unless it
+    was named.
+
+    Raises:
+        ConfigError: ``config`` was given and cannot be read.
+    """
+    if runs_dir is not None:
+        return runs_dir.absolute()
+    if config is None and not CONFIG_FILE.exists():
+        return _DEFAULT.absolute()
+    try:
+        return load_config(config or CONFIG_FILE).output_directory
+    except ConfigError as error:
+        if config is not None:
+            raise
+        say_warning(f"{error}\nLooking for runs in {_DEFAULT.absolute()}; --runs-dir says where.")
+        return _DEFAULT.absolute()
+
+
+def name_for(run_dir: Path) -> str:
+    """What to call the run on a command line in this directory: its id, else its path."""
+    default = _DEFAULT.absolute()
+    if CONFIG_FILE.exists():
+        with contextlib.suppress(ConfigError):
+            default = load_config(CONFIG_FILE).output_directory
+    if run_dir.parent == default.resolve():
+        return run_dir.name
+    return shlex.quote(str(run_dir))
+
+
+def newest_unfinished(runs_dir: Path) -> RunRecord:
+    """The newest run that has something left to do and that no harness works on.
+
+    Raises:
+        RunNotFoundError: there is none.
+    """
+    runs, _ = list_runs(runs_dir)
+    for run in runs:
+        if run.status in {"stopped", "interrupted"}:
+            return run
+    if any(run.status == "running" for run in runs):
+        raise RunNotFoundError(f"every unfinished run in {runs_dir} has a harness at work on it.")
+    raise RunNotFoundError(
+        f"no run in {runs_dir} is unfinished; `pacabench show` lists them, "
+        "`pacabench retry RUN` runs again what did not pass."
+    )
+
+
+def find(name: str, runs_dir: Path) -> Path:
+    """The directory of the run that ``name`` means; a path to a run's directory works too.
+
+    Raises:
+        RunNotFoundError: none, or more than one.
+    """
+    as_path = Path(name)
+    if "/" in name and (as_path / "run.json").is_file():
+        return as_path.absolute()
+    return find_run(runs_dir, name.strip("/"))

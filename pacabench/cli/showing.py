@@ -1,0 +1,158 @@
+"""``show`` and ``export``: looking at runs. Nothing here changes a run."""
+
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from pacabench.cli.options import AsJson, Config, RunName, RunsDir
+from pacabench.cli.output import plain_json, result_console, write_bytes, write_file
+from pacabench.cli.runs import find, locate_runs
+from pacabench.errors import UsageError
+from pacabench.model import JSON
+from pacabench.report.cases import CaseHistory, case_detail, cases_table, failures, find_case
+from pacabench.report.export import export_cases, export_chunks, export_runs
+from pacabench.report.markdown import render_markdown
+from pacabench.report.tables import runs_table, summary_view
+from pacabench.report.view import RunView, read_view
+from pacabench.store import RunRecord, list_runs, load_run
+
+SCHEMA_VERSION = 1
+
+
+class ExportFormat(StrEnum):
+    """``--format``."""
+
+    JSON = "json"
+    MD = "md"
+
+
+def show(
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="Run id, or a unique part. Default: list all runs."),
+    ] = None,
+    cases: Annotated[bool, typer.Option("--cases", help="A line per case.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failures", help="The cases that did not pass, with their answers.")
+    ] = False,
+    case: Annotated[
+        str | None, typer.Option("--case", metavar="ID", help="All about one case.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="At most N runs or cases.")
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """List runs, or show one: summary, cases, failures."""
+    where = locate_runs(runs_dir, config)
+    if run is None:
+        if cases or failed or case is not None:
+            raise UsageError(
+                "--cases, --failures and --case need a RUN; `pacabench show` lists them"
+            )
+        _show_runs(where, limit, as_json=as_json)
+        return
+    if cases + failed + (case is not None) > 1:
+        raise UsageError("--cases, --failures and --case exclude each other")
+    record = load_run(find(run, where))
+    if case is not None:
+        _show_case(record, case, as_json=as_json)
+    elif as_json:
+        _write_json(_view_json(read_view(record), cases=cases, failed=failed, limit=limit))
+    else:
+        _print_view(read_view(record), cases=cases, failed=failed, limit=limit)
+
+
+def _show_runs(where: Path, limit: int | None, *, as_json: bool) -> None:
+    runs, broken = list_runs(where)
+    if as_json:
+        listed = export_runs(runs[:limit], broken)
+        _write_json({"schema_version": SCHEMA_VERSION, "directory": str(where), "runs": listed})
+    else:
+        result_console().print(runs_table(runs[:limit], broken))
+
+
+def _show_case(record: RunRecord, case_id: str, *, as_json: bool) -> None:
+    histories = find_case(record, case_id)
+    if as_json:
+        found = [_history_json(history) for history in histories]
+        _write_json({"schema_version": SCHEMA_VERSION, "run": record.run_id, "cases": found})
+    else:
+        result_console().print(case_detail(histories))
+
+
+def _history_json(history: CaseHistory) -> JSON:
+    """Attempts and calls as the journal has them."""
+    key = history.key
+    return {
+        "agent": key.agent,
+        "dataset": key.dataset,
+        "case_id": key.case_id,
+        "epoch": key.epoch,
+        "attempts": history.attempts,
+        "calls": history.calls,
+    }
+
+
+def _print_view(view: RunView, *, cases: bool, failed: bool, limit: int | None) -> None:
+    console = result_console()
+    if cases:
+        console.print(cases_table(view, limit=limit))
+    elif failed:
+        console.print(failures(view, limit=limit))
+    else:
+        console.print(summary_view(view))
+
+
+def _view_json(view: RunView, *, cases: bool, failed: bool, limit: int | None) -> JSON:
+    """As ``export``; with ``cases`` narrowed to failures and to ``limit``."""
+    found: dict[str, JSON] = orjson.loads(b"".join(export_chunks(view, include_cases=False)))
+    if cases or failed:
+        listed = (entry for entry in export_cases(view) if cases or not entry["passed"])
+        found["cases"] = [
+            entry for _, entry in zip(range(limit or sys.maxsize), listed, strict=False)
+        ]
+    return found
+
+
+def _write_json(value: JSON) -> None:
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    write_bytes(plain_json([orjson.dumps(value, option=options)]))
+
+
+def export(
+    run: RunName,
+    format_: Annotated[
+        ExportFormat, typer.Option("--format", help="json: docs/export.md. md: for people.")
+    ] = ExportFormat.JSON,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Written whole or not at all."),
+    ] = None,
+    include_cases: Annotated[
+        bool, typer.Option("--include-cases", help="Every case with its answer, not only figures.")
+    ] = False,
+    config: Config = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Write a run's results to stdout or a file."""
+    view = read_view(load_run(find(run, locate_runs(runs_dir, config))))
+    chunks = _exported(view, format_, include_cases=include_cases)
+    if output is None or str(output) == "-":
+        write_bytes(chunks)
+    else:
+        write_file(output, chunks)
+
+
+def _exported(view: RunView, format_: ExportFormat, *, include_cases: bool) -> Iterator[bytes]:
+    if format_ is ExportFormat.JSON:
+        yield from plain_json(export_chunks(view, include_cases=include_cases))
+    else:
+        yield render_markdown(view, include_cases=include_cases).encode("utf-8", "backslashreplace")

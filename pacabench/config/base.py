@@ -1,0 +1,31 @@
+"""What every section of the configuration has in common."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
+
+
+class Section(BaseModel):
+    """A mapping in the YAML: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Verbatim:
+    """Marks text that may stand unquoted: ``PORT: 080`` is the text ``080`` and no number."""
+
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _env_name(name: str) -> str:
+    if not _ENV_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name for an environment variable")
+    return name
+
+
+EnvName = Annotated[str, AfterValidator(_env_name)]
+VerbatimText = Annotated[
+    str, Verbatim(), WithJsonSchema({"type": ["string", "number", "boolean"]}, mode="validation")
+]

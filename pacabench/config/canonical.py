@@ -1,0 +1,100 @@
+"""What of a configuration decides the results. Kept with a run, and compared when it is resumed."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pacabench.config.load import LoadedConfig
+from pacabench.config.masking import digest, hide_secrets
+from pacabench.config.problems import clean, shown
+from pacabench.config.schema import AgentConfig, ProviderConfig, ProxyConfig
+from pacabench.model import JSON
+
+_SHOWN = 160
+
+
+def canonical(loaded: LoadedConfig) -> dict[str, JSON]:
+    """The keys that decide the results, as plain data that JSON gives back unchanged.
+
+    Agents and data sets by name, each agent with the sandbox settings that hold for it; the
+    scripted provider's rules by their content. Left out is what may change between sessions of
+    one run: concurrency, directories, texts about the benchmark, where keys come from. A secret is
+    there as a short hash.
+    """
+    config = loaded.config
+    plain: dict[str, JSON] = {
+        "agents": {agent.name: _agent(loaded, agent) for agent in config.agents},
+        "datasets": {
+            dataset.name: dataset.model_dump(mode="json", exclude={"name"})
+            for dataset in config.datasets
+        },
+        "sandbox": {"kind": config.sandbox.kind},
+        "proxy": _proxy(loaded, config.config.proxy),
+        "timeout_seconds": config.config.timeout_seconds,
+        "max_retries": config.config.max_retries,
+    }
+    hidden: dict[str, JSON] = hide_secrets(
+        plain, loaded.secrets, lambda text, masked: f"{masked} ({digest(text)})"
+    )
+    return hidden
+
+
+def differences(old: dict[str, JSON], new: dict[str, JSON]) -> list[str]:
+    """What changed from ``old`` to ``new``, a line per key: ``agents.a.command: 'x' -> 'y'``."""
+    return _differences(old, new, "")
+
+
+def _differences(old: dict[str, JSON], new: dict[str, JSON], prefix: str) -> list[str]:
+    lines: list[str] = []
+    for key in sorted(old.keys() | new.keys()):
+        path = f"{prefix}{clean(key)}"
+        if old.get(key) == new.get(key):
+            continue  # also where one side is unset and the other does not know the key
+        if key not in new:
+            lines.append(f"{path}: removed")
+        elif key not in old:
+            lines.append(f"{path}: added")
+        elif isinstance(old[key], dict) and isinstance(new[key], dict):
+            lines.extend(_differences(old[key], new[key], f"{path}."))
+        else:
+            lines.append(f"{path}: {_side(old[key])} -> {_side(new[key])}")
+    return lines
+
+
+def _side(value: JSON) -> str:
+    return "unset" if value is None else shown(value, _SHOWN)
+
+
+def _agent(loaded: LoadedConfig, agent: AgentConfig) -> dict[str, Any]:
+    sandbox = loaded.config.sandbox_of(agent)
+    return {
+        **agent.model_dump(mode="json", exclude={"name", "sandbox"}),
+        "sandbox": sandbox.model_dump(mode="json", exclude={"kind"}),
+    }
+
+
+def _proxy(loaded: LoadedConfig, proxy: ProxyConfig) -> dict[str, Any]:
+    if not proxy.enabled:
+        return {"enabled": False}
+    return {
+        "enabled": True,
+        "provider": proxy.provider,
+        "base_url": proxy.base_url,
+        "rules": _content(loaded, proxy.rules),
+        "providers": {name: _provider(loaded, entry) for name, entry in proxy.providers.items()},
+    }
+
+
+def _provider(loaded: LoadedConfig, provider: ProviderConfig) -> dict[str, Any]:
+    return {"base_url": provider.base_url, "rules": _content(loaded, provider.rules)}
+
+
+def _content(loaded: LoadedConfig, path: Path | None) -> str | None:
+    """A hash of the file, or its name where it cannot be read: whoever needs it will say so."""
+    if path is None:
+        return None
+    try:
+        with loaded.resolve(path).open("rb") as stream:
+            return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+    except OSError:
+        return str(path)

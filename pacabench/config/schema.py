@@ -1,0 +1,241 @@
+"""The whole YAML schema. ``docs/configuration.md`` and the JSON Schema are made from it."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from pacabench.config.base import EnvName, Section, VerbatimText
+from pacabench.config.evaluators import EvaluatorConfig, ExactMatchConfig
+from pacabench.config.units import Bytes
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("a name takes no control characters")
+    return name
+
+
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    AfterValidator(_printable),
+]
+DUPLICATE_NAME = "duplicate_name"
+"""pydantic's name for the fault."""
+SandboxKind = Literal["docker", "process"]
+ProviderName = Literal["openai", "scripted"]
+
+
+class BuildConfig(Section):
+    """The user's own Dockerfile for an agent."""
+
+    context: Path = Path()
+    dockerfile: Path = Path("Dockerfile")
+    args: dict[str, VerbatimText] = Field(default_factory=dict)
+    target: str | None = None
+
+
+class SandboxConfig(Section):
+    """Where agents run and what they may use. At the top level: the defaults for all agents."""
+
+    kind: SandboxKind = "docker"
+    image: str | None = Field(
+        default=None, description="Your own image in place of PacaBench's Python base."
+    )
+    build: BuildConfig | None = Field(default=None, description="Your own Dockerfile.")
+    memory: Bytes = Field(default=2 * 1024**3, description="Bytes, or a size such as 512m, 2g.")
+    cpus: float = Field(default=1.0, gt=0, le=1024)
+    pids: int = Field(default=256, ge=8, le=100_000)
+    tmp_size: Bytes = Field(
+        default=256 * 1024**2, description="Of /tmp and of the work directory, each."
+    )
+    isolation: Literal["case", "worker"] = Field(
+        default="case",
+        description="case: a fresh container per attempt. worker: one for many cases.",
+    )
+
+    @model_validator(mode="after")
+    def _one_image(self) -> Self:
+        if self.image is not None and self.build is not None:
+            raise ValueError("give either `image` or `build`, not both")
+        return self
+
+
+class SandboxOverrides(Section):
+    """An agent's own ``sandbox:``; what it leaves out comes from the top level."""
+
+    image: str | None = None
+    build: BuildConfig | None = None
+    memory: Bytes | None = None
+    cpus: float | None = Field(default=None, gt=0, le=1024)
+    pids: int | None = Field(default=None, ge=8, le=100_000)
+    tmp_size: Bytes | None = None
+    isolation: Literal["case", "worker"] | None = None
+
+    def merged_into(self, defaults: SandboxConfig) -> SandboxConfig:
+        """The defaults with what is set here on top. ``image`` and ``build`` replace each other."""
+        own = {name: getattr(self, name) for name in self.model_fields_set}
+        own = {name: value for name, value in own.items() if value is not None}
+        base = {name: getattr(defaults, name) for name in SandboxConfig.model_fields}
+        if "image" in own or "build" in own:
+            base["image"] = base["build"] = None
+        return SandboxConfig.model_validate({**base, **own})
+
+
+class AgentConfig(Section):
+    """A program that reads a case on stdin and writes its answer on stdout."""
+
+    name: Name
+    command: str = Field(min_length=1, description="A shell command line, run in the source.")
+    env: dict[EnvName, VerbatimText] = Field(default_factory=dict)
+    source: Path | None = Field(
+        default=None,
+        description="Directory with the agent's code. Default: the directory of this file "
+        "(nothing where `sandbox.image` or `sandbox.build` is given).",
+    )
+    requirements: Path | None = Field(
+        default=None, description="A pip requirements file, installed into the image."
+    )
+    setup: str | None = Field(
+        default=None, description="A shell command, run once while the image is built."
+    )
+    teardown: str | None = Field(
+        default=None, description="A shell command, run once in a sandbox after the last case."
+    )
+    sandbox: SandboxOverrides = SandboxOverrides()
+
+
+Column = Annotated[str, StringConstraints(min_length=1)]
+
+
+class InputMap(Section):
+    """Which columns of a row are what. Every other column lands in ``metadata``.
+
+    A column is a key of the row, or a dotted path into it (``turns.0.text``).
+    """
+
+    input: Column = "input"
+    expected: Column = "expected"
+    case_id: Column = Field(
+        default="case_id",
+        description="Where it is not set and no such column is there, a hash of the row stands in.",
+    )
+    history: Column = "history"
+
+
+class DatasetConfig(Section):
+    """Cases, and how an answer to them is judged."""
+
+    name: Name
+    source: str = Field(min_length=1, description="A .jsonl or .json file, relative to this file.")
+    split: str | None = Field(
+        default=None,
+        description="Rows whose `split` column says this; or the entry of this name where "
+        "the file is a JSON object of arrays; or the file SPLIT.jsonl/.json in a directory.",
+    )
+    prepare: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A shell command that makes the data. Runs on this machine, with your rights.",
+    )
+    input_map: InputMap = InputMap()
+    hide: tuple[str, ...] = Field(
+        default=(), description="Columns that the agent must not see; `case_id` makes it opaque."
+    )
+    evaluator: EvaluatorConfig = ExactMatchConfig()
+
+    @model_validator(mode="after")
+    def _input_is_shown(self) -> Self:
+        if self.input_map.input in self.hide:
+            raise ValueError("`hide` names the column that is the agent's input")
+        return self
+
+
+class ProviderConfig(Section):
+    """A way to one LLM provider."""
+
+    base_url: str | None = Field(
+        default=None, description="As the provider's SDK takes it; OpenAI's with or without /v1."
+    )
+    api_key_env: EnvName | None = Field(
+        default=None, description="Name of the environment variable that holds the key."
+    )
+    rules: Path | None = Field(
+        default=None,
+        description="Only `scripted`: the YAML or JSON file with its rules. Default: it echoes.",
+    )
+
+
+class ProxyConfig(Section):
+    """The metering proxy between agents and providers."""
+
+    enabled: bool = True
+    provider: ProviderName = "openai"
+    base_url: str | None = None
+    api_key_env: EnvName | None = None
+    rules: Path | None = Field(default=None, description="Rules of the `scripted` provider.")
+    providers: dict[ProviderName, ProviderConfig] = Field(
+        default_factory=dict,
+        description="Several providers. `provider` names the one that answers at /v1; each also "
+        "answers at /NAME/v1.",
+    )
+
+
+class RunConfig(Section):
+    """How a benchmark is run."""
+
+    concurrency: int = Field(default=4, ge=1, le=1024)
+    timeout_seconds: float = Field(default=60.0, gt=0, le=7 * 86400, description="Per attempt.")
+    max_retries: int = Field(
+        default=2, ge=0, le=100, description="Further attempts after an infrastructure outcome."
+    )
+    cache_directory: Path = Path(".pacabench/cache")
+    proxy: ProxyConfig = ProxyConfig()
+
+
+class OutputConfig(Section):
+    """Where runs are kept."""
+
+    directory: Path = Path("./runs")
+
+
+def _unique_names(entries: tuple[AgentConfig, ...] | tuple[DatasetConfig, ...]) -> None:
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.name in seen:
+            raise PydanticCustomError(
+                DUPLICATE_NAME, "duplicate name {name}", {"name": repr(entry.name)}
+            )
+        seen.add(entry.name)
+
+
+def _unique_agents(agents: tuple[AgentConfig, ...]) -> tuple[AgentConfig, ...]:
+    _unique_names(agents)
+    return agents
+
+
+def _unique_datasets(datasets: tuple[DatasetConfig, ...]) -> tuple[DatasetConfig, ...]:
+    _unique_names(datasets)
+    return datasets
+
+
+class BenchmarkConfig(Section):
+    """One ``pacabench.yaml``."""
+
+    name: Name
+    description: str = ""
+    version: VerbatimText = "0"
+    author: str = ""
+    config: RunConfig = RunConfig()
+    sandbox: SandboxConfig = SandboxConfig()
+    agents: Annotated[tuple[AgentConfig, ...], Field(min_length=1), AfterValidator(_unique_agents)]
+    datasets: Annotated[
+        tuple[DatasetConfig, ...], Field(min_length=1), AfterValidator(_unique_datasets)
+    ]
+    output: OutputConfig = OutputConfig()
+
+    def sandbox_of(self, agent: AgentConfig) -> SandboxConfig:
+        """The sandbox settings that hold for ``agent``."""
+        return agent.sandbox.merged_into(self.sandbox)

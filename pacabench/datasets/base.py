@@ -1,0 +1,66 @@
+"""What a loaded data set is, and what a row is before it becomes a case."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pacabench.model import Case
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The cases of one ``datasets:`` entry, in file order."""
+
+    name: str
+    cases: Sequence[Case]
+    digest: str
+    """``sha256:...`` over the content of all cases (not over file names)."""
+    notices: tuple[str, ...] = ()
+    """What the user should know, and what is no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a file."""
+
+    value: dict[str, Any]
+    line: int
+    """Where it begins, from 1."""
+    number: int | None = None
+    """Which one of an array, from 1: many can stand on one line. None in JSON lines."""
+
+    @property
+    def place(self) -> str:
+        """What comes after ``file:`` in a message."""
+        return _place(self.line, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be used."""
+
+    problem: str
+    line: int
+    number: int | None = None
+
+    @property
+    def place(self) -> str:
+        """What comes after ``file:`` in a message."""
+        return _place(self.line, self.number)
+
+
+class BrokenFileError(Exception):
+    """The file cannot be read on from ``line``."""
+
+    def __init__(self, problem: str, line: int | None = None) -> None:
+        super().__init__(problem)
+        self.line = line
+
+
+def _place(line: int, number: int | None) -> str:
+    return str(line) if number is None else f"{line} (row {number})"
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters escaped: data are not to be trusted with a terminal."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,0 +1,43 @@
+"""JSON lines: one object per line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from pacabench.datasets.base import BadRow, BrokenFileError, Row
+from pacabench.datasets.decode import decode_row
+
+MAX_ROW_BYTES = 32 * 1024**2
+_BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def read_jsonl(file: Path) -> Iterator[Row | BadRow]:
+    """The rows of ``file``, one line in memory at a time. Blank lines count but are no rows.
+
+    Raises:
+        BrokenFileError: it is UTF-16.
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as stream:
+        for number, line in enumerate(_lines(stream), start=1):
+            text = line
+            if number == 1:
+                if line.startswith(_UTF16):
+                    raise BrokenFileError("is UTF-16; save it as UTF-8", 1)
+                text = line.removeprefix(_BOM)
+            text = text.rstrip(b"\r\n")
+            if len(text) > MAX_ROW_BYTES:
+                yield BadRow(f"longer than {MAX_ROW_BYTES // 1024**2} MiB", number)
+            elif stripped := text.strip(b" \t\r"):
+                yield decode_row(stripped, number)
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Lines, each cut a little past the limit."""
+    limit = MAX_ROW_BYTES + 2
+    while line := stream.readline(limit):
+        rest = line
+        while len(rest) == limit and not rest.endswith(b"\n"):
+            rest = stream.readline(limit)
+        yield line

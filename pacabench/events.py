@@ -1,0 +1,72 @@
+"""What a run tells whoever watches it. The CLI turns these into bars or lines."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pacabench.model import CaseKey, CaseResult, MeteredCall
+
+
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """Something slow before the first case: an image build, a clone, an environment."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Cases are about to start."""
+
+    run_id: str
+    sandbox: str
+    planned: dict[str, int]
+    """Agent name to number of cases, those already decided included."""
+    decided: tuple[CaseResult, ...]
+    """Results of earlier sessions that stand."""
+    earlier_calls: tuple[MeteredCall, ...] = ()
+    """LLM calls of earlier sessions."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """A case was handed to an agent."""
+
+    key: CaseKey
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallFinished:
+    """An LLM call was metered."""
+
+    call: MeteredCall
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFinished:
+    """A result is on disk."""
+
+    result: CaseResult
+    will_retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The user asked to stop; running cases may finish."""
+
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the user should know."""
+
+    level: Literal["info", "warning"]
+    text: str
+
+
+Event: TypeAlias = (
+    Preparing | RunStarted | AttemptStarted | CallFinished | AttemptFinished | Stopping | Notice
+)
+Listener: TypeAlias = Callable[[Event], None]

@@ -1,0 +1,57 @@
+"""Books of LLM calls while a run goes on: priced, journalled, handed to their attempt."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from pacabench.events import CallFinished, Listener
+from pacabench.model import CallRecord, CaseKey, MeteredCall
+
+Cost = Callable[[CallRecord], float | None]
+"""US dollars; None where the model has no known price."""
+Journal = Callable[[MeteredCall], None]
+
+
+class Ledger:
+    """Takes every call when it ends, from whichever sandbox.
+
+    Args:
+        keys: what the run is about. An attempt's id begins with the digest of its key, so that a
+            call which is heard of late still finds its case.
+        cost: prices a call.
+        journal: puts a call on disk.
+        listener: is told of it.
+    """
+
+    def __init__(
+        self, keys: Iterable[CaseKey], *, cost: Cost, journal: Journal, listener: Listener
+    ) -> None:
+        self._keys = {key.digest: key for key in keys}
+        self._cost = cost
+        self._journal = journal
+        self._listener = listener
+        self._open: dict[str, list[CallRecord]] = {}
+
+    def open(self, attempt_id: str) -> None:
+        """Collect the calls of this attempt."""
+        self._open[attempt_id] = []
+
+    def close(self, attempt_id: str) -> None:
+        """Nobody will ask for the calls of this attempt any more."""
+        self._open.pop(attempt_id, None)
+
+    def take(self, call: CallRecord) -> None:
+        """A call ended. It was handed to the journal when this returns.
+
+        One of no attempt of this run (the proxy refused it before anything was bound) is dropped.
+        """
+        key = self._keys.get(call.attempt_id.partition("-")[0])
+        if key is None:
+            return
+        if call.attempt_id in self._open:
+            self._open[call.attempt_id].append(call)
+        metered = MeteredCall(key=key, call=call, cost_usd=self._cost(call))
+        self._journal(metered)
+        self._listener(CallFinished(metered))
+
+    def calls_of(self, attempt_id: str) -> Sequence[CallRecord]:
+        """The calls of an open attempt so far, in the order in which they ended."""
+        return tuple(self._open.get(attempt_id, ()))

@@ -1,0 +1,262 @@
+"""The nouns of the domain: case, attempt, usage, call, outcome, result.
+
+Frozen dataclasses without third-party imports, because the sidecar uses them too. Where they enter
+from disk or from a pipe they are validated by pydantic (``TypeAdapter``) in the module that reads.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+SCRIPTED_PROVIDER = "scripted"
+"""The built-in provider that answers by rules. Named as what it is wherever results are shown."""
+
+JSON = Any
+"""A value that JSON can express: None, bool, int, float, str, list, dict with str keys."""
+
+
+EXPORT_MARK = "<!-- pacabench export -->"
+"""The last line of a Markdown export, by which it is known and kept out of agents' images."""
+
+
+class Outcome(StrEnum):
+    """What happened to an attempt. The only place where this is named."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # a wrong answer
+    AGENT_ERROR = "agent_error"  # the agent said so, or exited without an answer
+    INVALID_OUTPUT = "invalid_output"  # ended cleanly, and no line was an answer
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    PROVIDER_ERROR = "provider_error"
+    SANDBOX_ERROR = "sandbox_error"
+    EVALUATOR_ERROR = "evaluator_error"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_infrastructure(self) -> bool:
+        """Not the agent's doing: retried, and never counted against accuracy."""
+        return self in _INFRASTRUCTURE
+
+
+_INFRASTRUCTURE = frozenset(
+    {
+        Outcome.PROVIDER_ERROR,
+        Outcome.SANDBOX_ERROR,
+        Outcome.EVALUATOR_ERROR,
+        Outcome.CANCELLED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One question of a data set."""
+
+    dataset: str
+    case_id: str
+    """Unique in its data set and the same on every load."""
+    input: JSON
+    expected: JSON
+    """What the evaluator compares with. Never leaves the harness."""
+    history: tuple[JSON, ...] = ()
+    metadata: dict[str, JSON] = field(default_factory=dict)
+    hidden: bool = False
+    """The agent sees an opaque id in place of ``case_id``."""
+    where: str = ""
+    """``file:line`` for messages."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CaseKey:
+    """What a result is about: one agent, one case, one epoch. Unique within a run."""
+
+    agent: str
+    dataset: str
+    case_id: str
+    epoch: int = 1
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that stand for this key in file names and attempt ids."""
+        text = "\0".join((self.agent, self.dataset, self.case_id, str(self.epoch)))
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAttempt:
+    """An attempt that has yet to be made."""
+
+    key: CaseKey
+    case: Case
+    number: int
+    """1 for a case's first attempt in the run; earlier sessions count."""
+    attempt_id: str
+    """Unique, never reused: key digest and a nonce."""
+
+
+def new_attempt_id(key: CaseKey) -> str:
+    """An id for one attempt; the part before ``-`` is the digest of ``key``."""
+    return f"{key.digest}-{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one LLM call in disjoint input parts. ``None`` is unknown and not zero."""
+
+    input_tokens: int | None = None
+    """Input that was neither read from nor written to a cache."""
+    cached_tokens: int | None = None
+    """Input read from the provider's cache."""
+    cache_write_tokens: int | None = None
+    """Input written to the provider's cache."""
+    output_tokens: int | None = None
+    """All output, reasoning included."""
+    reasoning_tokens: int | None = None
+    """The part of the output that was reasoning."""
+
+    @property
+    def total_input_tokens(self) -> int | None:
+        """What the provider bills as input in all."""
+        if self.input_tokens is None:
+            return None
+        return self.input_tokens + (self.cached_tokens or 0) + (self.cache_write_tokens or 0)
+
+
+UsageSource = Literal["provider", "partial_provider", "estimated", "none"]
+CallEnd = Literal[
+    "complete",  # the reply went through to its end
+    "client_gone",  # the agent hung up or was killed first
+    "upstream_error",  # could not connect, or the provider broke off
+    "interrupted",  # the proxy died under it: nothing more is known
+    "denied",  # the proxy refused; the provider never saw it
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One logical LLM call as the proxy saw it."""
+
+    call_id: str
+    """Random, unique; makes recovery after a crash idempotent."""
+    attempt_id: str
+    provider: str
+    endpoint: str
+    """``chat.completions``, ``responses``, ``embeddings``, ``models`` or the denied path."""
+    model: str | None
+    """As asked for."""
+    answered_model: str | None
+    status: int | None
+    """HTTP status the provider gave; None when none came."""
+    end: CallEnd
+    stream: bool
+    started_at: float
+    """Unix time, seconds."""
+    ttft_ms: float | None
+    """Request sent to first byte of the reply's body."""
+    duration_ms: float
+    usage: Usage | None
+    usage_source: UsageSource
+    raw_usage: dict[str, JSON] | None
+    request_digest: str
+    """Hash of path and body: tells a repeated request from a new one."""
+    request_bytes: int
+    response_bytes: int
+    retries: int = 0
+    error: str | None = None
+
+    @property
+    def may_be_billed(self) -> bool:
+        """The provider served it, or may have: what `calls` counts wherever it is shown.
+
+        Not billed: what the proxy denied, what the provider refused or never answered, and the
+        list of models. A call that the agent or the harness left before the reply's head counts.
+        """
+        if self.end == "denied" or self.endpoint == "models":
+            return False
+        if self.status is None:
+            return self.end in ("client_gone", "interrupted")
+        return self.status in _SUCCESS
+
+    @property
+    def is_counted(self) -> bool:
+        """Its tokens are known. Embeddings have no output to count."""
+        if self.usage is None or self.usage.total_input_tokens is None:
+            return False
+        return self.usage.output_tokens is not None or self.endpoint == "embeddings"
+
+    @property
+    def is_provider_failure(self) -> bool:
+        """The provider, its key or the way to it failed; not the agent's request."""
+        if self.end == "upstream_error":
+            return True
+        if self.status is None:
+            return False
+        return self.status in _PROVIDER_FAULTS or self.status >= _SERVER_FAULT
+
+
+_SUCCESS = range(200, 300)
+_SERVER_FAULT = 500
+_PROVIDER_FAULTS = frozenset({401, 402, 403, 407, 408, 409, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredCall:
+    """A call with what only the harness knows. One line of ``calls.jsonl``."""
+
+    key: CaseKey
+    call: CallRecord
+    cost_usd: float | None
+    """None when the model has no known price."""
+    recovered: bool = False
+    """Read from the sidecar's spool after the harness had died."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExitFacts:
+    """How an agent's process or container ended, and what it wrote."""
+
+    exit_code: int | None
+    signal: int | None
+    out_of_memory: bool
+    killed: bool
+    """The harness killed it (answer in, timeout, stop)."""
+    stdout_bytes: int
+    stderr_bytes: int
+    stderr_tail: str
+    """The last part of stderr, decoded with replacement; untrusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """An evaluator's verdict on one answer."""
+
+    passed: bool
+    score: float
+    """0.0 to 1.0."""
+    details: dict[str, JSON] = field(default_factory=dict)
+    """What was compared, for ``show --case``."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One finished attempt. One line of ``results.jsonl``; the last of a case decides."""
+
+    attempt_id: str
+    key: CaseKey
+    number: int
+    outcome: Outcome
+    output: JSON
+    expected: JSON
+    error: str | None
+    evaluation: Evaluation | None
+    started_at: float
+    """Unix time, seconds."""
+    duration_ms: float
+    """Case sent to answer read (or to the end)."""
+    exit: ExitFacts | None
+    log: str | None
+    """File below ``logs/`` with what the agent wrote besides its answer."""

@@ -1,0 +1,102 @@
+"""What a run was begun with, and whether that is still what it would be run with now."""
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from pacabench import __version__
+from pacabench.benchmark import Benchmark
+from pacabench.config.canonical import differences
+from pacabench.errors import RunChangedError
+from pacabench.events import Listener, Notice
+from pacabench.store import (
+    Manifest,
+    ProviderRecord,
+    RunStore,
+    SandboxRecord,
+    fingerprint,
+    utc_now,
+)
+
+_SHOWN = 20
+"""Changes listed in a message."""
+
+
+def _identity(manifest: Manifest) -> dict[str, Any]:
+    """What the run was begun with, in the form of ``Benchmark.identity``."""
+    return {
+        "config": manifest.config,
+        "selection": manifest.selection.model_dump(mode="json"),
+        "datasets": manifest.dataset_hashes,
+        "agents": manifest.agent_files,
+    }
+
+
+def refuse_changes(
+    store: RunStore, benchmark: Benchmark, listener: Listener, *, accept: bool
+) -> None:
+    """Refuse to go on with a run that was begun with something else, unless the user accepts it.
+
+    Raises:
+        RunChangedError: lists what changed, a line each.
+    """
+    old, new = _identity(store.manifest), benchmark.identity
+    if benchmark.kind == "process":
+        # Agents run in their source there, and may leave files of their own.
+        new["agents"] = _without_new_files(old["agents"], new["agents"])
+    changes = differences(old, new)
+    if not changes:
+        return
+    more = [f"and {len(changes) - _SHOWN} more"] if len(changes) > _SHOWN else []
+    listed = "\n".join(f"  {change}" for change in [*changes[:_SHOWN], *more])
+    if not accept:
+        raise RunChangedError(
+            f"run {store.manifest.run_id} was begun with something else:\n{listed}\n"
+            "Results of both would be mixed. Undo the change, begin a new run, or go on with "
+            "--accept-changes. Files that are no part of an agent belong into .pacabenchignore."
+        )
+    listener(Notice("warning", f"going on although something changed:\n{listed}"))
+    store.update_manifest(**_content(benchmark))
+
+
+def _without_new_files(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    return {
+        agent: {path: value for path, value in files.items() if path in old.get(agent, files)}
+        for agent, files in new.items()
+    }
+
+
+def _content(benchmark: Benchmark) -> dict[str, Any]:
+    """The part of the manifest that says what is being run."""
+    identity = benchmark.identity
+    config = benchmark.loaded.config
+    return {
+        "name": config.name,
+        "description": config.description,
+        "version": config.version,
+        "author": config.author,
+        "dataset_hashes": identity["datasets"],
+        "agent_fingerprints": dict(benchmark.agent_digests),
+        "agent_files": identity["agents"],
+        "config": identity["config"],
+        "config_fingerprint": fingerprint(identity["config"]),
+        "config_path": str(benchmark.loaded.path),
+        "selection": benchmark.selection,
+        "providers": tuple(
+            ProviderRecord(name=spec.name, kind=spec.kind) for spec in benchmark.providers
+        ),
+    }
+
+
+def new_manifest(run_id: str, benchmark: Benchmark, flags: Mapping[str, Any]) -> Manifest:
+    """The manifest of a run that begins now."""
+    return Manifest(
+        run_id=run_id,
+        started=utc_now(),
+        package_version=__version__,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        sandbox=SandboxRecord(kind=benchmark.kind),
+        flags=dict(flags),
+        **_content(benchmark),
+    )

@@ -1,0 +1,193 @@
+"""From the configuration to what the proxy needs; and real keys kept away from agents."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from pacabench.config.load import LoadedConfig, key_names
+from pacabench.config.masking import PROVIDER_KEYS, SHORTEST_SECRET
+from pacabench.config.schema import AgentConfig, ProviderConfig, ProxyConfig
+from pacabench.config.yaml_source import MAX_BYTES, YamlError, YamlSource, parse_yaml
+from pacabench.errors import ConfigError
+from pacabench.proxy.base_url import normalise_base_url
+from pacabench.proxy.control import ProviderSpec
+from pacabench.proxy.rules import RuleError, parse_rules
+
+VIRTUAL_KEY = "{pacabench:virtual-key}"
+"""Stands in an agent's variables where a sandbox has to put the attempt's virtual key."""
+
+_DEFAULT_KEY_ENV = {"openai": "OPENAI_API_KEY"}
+_DEFAULT_BASE_URL = {"openai": "https://api.openai.com/v1"}
+_MAX_RULES_BYTES = 64 * 1024**2
+"""Of a JSON file with rules; a YAML file has the configuration's own limit."""
+_LOCAL_NAMES = re.compile(r"localhost|[^.]+|.+\.(?:localhost|local|internal|lan)", re.IGNORECASE)
+_RULE_NUMBER = re.compile(r"rule (\d+): ")
+
+
+def provider_specs(loaded: LoadedConfig) -> tuple[list[ProviderSpec], str]:
+    """The providers that the proxy serves, and the name of the one that answers at /v1.
+
+    The list is empty where the proxy is off. ``proxy.base_url``, ``api_key_env`` and ``rules`` are
+    those of the default provider.
+
+    Raises:
+        ConfigError: a key is not set, a base URL or a file of rules cannot be used.
+    """
+    proxy = loaded.config.config.proxy
+    default = _default_name(proxy)
+    if not proxy.enabled:
+        return [], default
+    entries = {default: ProviderConfig(), **{str(key): v for key, v in proxy.providers.items()}}
+    entries[default] = _merged(loaded, proxy, default, entries[default])
+    return [_spec(loaded, name, entry) for name, entry in entries.items()], default
+
+
+def clean_agent_env(agent: AgentConfig, loaded: LoadedConfig) -> tuple[dict[str, str], list[str]]:
+    """The agent's variables without real keys, and what the user should be told.
+
+    A key is known by its variable's name, or because its value is that of a provider's key in the
+    environment. ``VIRTUAL_KEY`` is put in its place, also inside a longer text.
+
+    Raises:
+        ConfigError: a command or build argument holds a key; it would be kept in the image.
+    """
+    keys = _real_keys(loaded)
+    _refuse_in_commands(agent, loaded, keys)
+    env: dict[str, str] = {}
+    notices: list[str] = []
+    for name, value in agent.env.items():
+        named = name in PROVIDER_KEYS and bool(value.strip())
+        replaced = VIRTUAL_KEY if named else _without(value, keys)
+        env[name] = replaced
+        if replaced != value:
+            notices.append(
+                f"agent {agent.name!r}: the key in env.{name} does not reach the agent; "
+                "it gets a virtual key, and the proxy puts in the real one"
+            )
+    return env, notices
+
+
+def _default_name(proxy: ProxyConfig) -> str:
+    """``provider`` where it is said; else the first of ``providers``."""
+    if "provider" in proxy.model_fields_set or not proxy.providers:
+        return proxy.provider
+    return next(iter(proxy.providers))
+
+
+def _merged(
+    loaded: LoadedConfig, proxy: ProxyConfig, default: str, entry: ProviderConfig
+) -> ProviderConfig:
+    values: dict[str, Any] = {}
+    for key in ProviderConfig.model_fields:
+        outer, inner = getattr(proxy, key), getattr(entry, key)
+        if outer is not None and inner is not None and outer != inner:
+            raise ConfigError(
+                f"{loaded.path}: config.proxy.{key} and config.proxy.providers.{default}.{key} "
+                "say different things about the same provider; take one out"
+            )
+        values[key] = inner if inner is not None else outer
+    return ProviderConfig(**values)
+
+
+def _spec(loaded: LoadedConfig, name: str, entry: ProviderConfig) -> ProviderSpec:
+    if name == "scripted":
+        rules = _rules(loaded.resolve(entry.rules)) if entry.rules is not None else None
+        return ProviderSpec(name=name, kind=name, rules=rules)
+    if entry.rules is not None:
+        raise ConfigError(f"{loaded.path}: `rules` are for the scripted provider, not for {name}")
+    try:
+        base_url = normalise_base_url(entry.base_url or _DEFAULT_BASE_URL[name])
+    except ValueError as error:
+        raise ConfigError(f"{loaded.path}: config.proxy: provider {name}: {error}") from None
+    key = _key(loaded, name, entry, base_url)
+    return ProviderSpec(name=name, kind=name, base_url=base_url, api_key=key)
+
+
+def _key(loaded: LoadedConfig, name: str, entry: ProviderConfig, base_url: str) -> str | None:
+    variable = entry.api_key_env or _DEFAULT_KEY_ENV[name]
+    key = loaded.environ.get(variable, "").strip()
+    if not key and (entry.api_key_env is not None or not is_local(base_url)):
+        raise ConfigError(
+            f"{loaded.path}: provider {name} needs a key: environment variable {variable} is not "
+            f"set; set it, put {variable}=... into {loaded.project / '.env'}, "
+            "or name another one in config.proxy.api_key_env"
+        )
+    if not key.isprintable() or not key.isascii():
+        raise ConfigError(f"{variable} holds characters that no key has")
+    return key or None
+
+
+def is_local(base_url: str) -> bool:
+    """Whether the URL is about this machine or its private network, where servers take no key."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return _LOCAL_NAMES.fullmatch(host) is not None
+    return address.is_loopback or address.is_private
+
+
+def _rules(file: Path) -> list[dict[str, Any]]:
+    source = _rules_source(file)
+    for path, line, first in source.duplicates:
+        raise ConfigError(f"{file}:{line}: duplicate key {path[-1]!r}, first on line {first}")
+    try:
+        return parse_rules(source.value)
+    except RuleError as error:
+        number = _RULE_NUMBER.match(str(error))
+        mark = source.marks.get((int(number[1]) - 1,)) if number else None
+        place = f"{file}:{mark.line}" if mark else str(file)
+        raise ConfigError(f"{place}: {error}") from None
+
+
+def _rules_source(file: Path) -> YamlSource:
+    """JSON by its own reader, which is many times faster than YAML's; it knows no lines."""
+    is_json = file.suffix == ".json"
+    limit = _MAX_RULES_BYTES if is_json else MAX_BYTES
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(limit + 1)
+    except OSError as error:
+        raise ConfigError(f"{file}: the rules cannot be read: {error.strerror}") from error
+    if len(data) > limit:
+        raise ConfigError(f"{file}: larger than {limit // 1024} KiB; write many rules as .json")
+    try:
+        return YamlSource(orjson.loads(data), {}, []) if is_json else parse_yaml(data)
+    except YamlError as error:
+        raise ConfigError(f"{file}:{error.line or 1}: {error}") from None
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"{file}:{error.lineno}: not JSON: {error.msg}") from None
+
+
+def _real_keys(loaded: LoadedConfig) -> list[str]:
+    names = PROVIDER_KEYS | key_names(loaded.config)
+    values = {loaded.environ.get(name, "").strip() for name in names}
+    return sorted((value for value in values if len(value) >= SHORTEST_SECRET), key=len)[::-1]
+
+
+def _without(value: str, keys: list[str]) -> str:
+    for key in keys:
+        value = value.replace(key, VIRTUAL_KEY)
+    return value
+
+
+def _refuse_in_commands(agent: AgentConfig, loaded: LoadedConfig, keys: list[str]) -> None:
+    build = loaded.config.sandbox_of(agent).build
+    arguments: Mapping[str, str] = build.args if build is not None else {}
+    texts = {
+        "command": agent.command,
+        "setup": agent.setup or "",
+        "teardown": agent.teardown or "",
+        **{f"sandbox.build.args.{name}": value for name, value in arguments.items()},
+    }
+    for place, text in texts.items():
+        if _without(text, keys) != text:
+            raise ConfigError(
+                f"{loaded.path}: agents.{agent.name}.{place} holds a provider's real key; agents "
+                "find a virtual one in OPENAI_API_KEY"
+            )

@@ -1,0 +1,159 @@
+"""The harness and the sidecar talk in JSON lines over the sidecar's stdin and stdout.
+
+Each message is one of the dataclasses below, its class name as ``"type"``. Both ends are ours and
+of the same version; a line that does not decode is an error and not ignored.
+
+    harness -> sidecar   Configure (first line), Bind, Unbind, Shutdown
+    sidecar -> harness   Ready, LaneUp, LaneDown, Done (echoes ``seq``), Call, Notice
+
+Every ``Call`` of an attempt is sent before the ``Done`` that answers its ``Unbind``.
+End of file on stdin means that the harness died: the sidecar takes no new calls, lets those
+under way finish (``ORPHAN_GRACE_S``), and exits. What was not delivered is in the spool.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias
+
+import orjson
+
+from pacabench.model import CallRecord, Usage
+from pacabench.proxy import lane as lane_holder
+
+LANE_PORT = lane_holder.LANE_PORT
+RUNTIME_DIR = lane_holder.RUNTIME_DIR
+LANE_SOCKET = lane_holder.LANE_SOCKET
+SPOOL_FILE = f"{RUNTIME_DIR}/calls.spool"
+ORPHAN_GRACE_S = 30.0
+
+
+class ControlError(ValueError):
+    """A message that one of the two ends cannot use."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSpec:
+    """How to reach one provider."""
+
+    name: str
+    kind: str
+    """``openai`` or ``scripted``."""
+    base_url: str | None = None
+    """Normalised: scheme, host, path up to and including ``/v1``, no trailing slash."""
+    api_key: str | None = field(default=None, repr=False)
+    rules: list[dict[str, Any]] | None = None
+    """Only ``scripted``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """First message: the providers; ``default`` answers at /v1."""
+
+    providers: list[ProviderSpec]
+    default: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """From now on calls in ``lane`` that carry ``key`` belong to ``attempt_id``."""
+
+    seq: int
+    lane: str
+    attempt_id: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unbind:
+    """Refuse further calls in ``lane``; answer once those under way are recorded."""
+
+    seq: int
+    lane: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """End in good order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Configured and accepting lanes."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneUp:
+    """A lane holder passed its listening socket."""
+
+    lane: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneDown:
+    """A lane holder is gone."""
+
+    lane: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Answers the Bind or Unbind with the same ``seq``."""
+
+    seq: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An LLM call ended."""
+
+    record: CallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """For the harness's log."""
+
+    level: str
+    text: str
+
+
+Message: TypeAlias = (
+    Configure | Bind | Unbind | Shutdown | Ready | LaneUp | LaneDown | Done | Call | Notice
+)
+_TYPES: dict[str, type[Any]] = {
+    kind.__name__: kind
+    for kind in (Configure, Bind, Unbind, Shutdown, Ready, LaneUp, LaneDown, Done, Call, Notice)
+}
+
+
+def encode(message: Message) -> bytes:
+    """One line, newline included."""
+    body = {item.name: getattr(message, item.name) for item in fields(message)}
+    return orjson.dumps({"type": type(message).__name__, **body}) + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """The message in ``line``.
+
+    Raises:
+        ControlError: the line is no message of this version.
+    """
+    try:
+        body = orjson.loads(line)
+        kind = _TYPES[body.pop("type")]
+        if kind is Configure:
+            body["providers"] = [ProviderSpec(**spec) for spec in body["providers"]]
+        elif kind is Call:
+            body["record"] = decode_call(body["record"])
+        message: Message = kind(**body)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ControlError(f"not a control message: {line[:200]!r}") from error
+    return message
+
+
+def decode_call(body: dict[str, Any]) -> CallRecord:
+    """A call record from its JSON form (control channel and spool)."""
+    usage = body["usage"]
+    return CallRecord(**{**body, "usage": None if usage is None else Usage(**usage)})

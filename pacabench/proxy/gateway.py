@@ -1,0 +1,345 @@
+"""The gateway: lanes in, providers out, one record per call.
+
+A lane is a listening socket. Which lane a call came from is known by the socket it was accepted
+on, and by nothing that a client says. At any time a lane is bound to one attempt or to none.
+"""
+
+import asyncio
+import hmac
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
+from aiohttp.web_server import Server
+
+from pacabench.model import CallRecord
+from pacabench.proxy.call import Call
+from pacabench.proxy.client import BodyBudget, Client
+from pacabench.proxy.control import ProviderSpec
+from pacabench.proxy.openai import OpenAIFormat
+from pacabench.proxy.record import CallDraft
+from pacabench.proxy.routes import Provider, Refusal, RouteTable, find_route, route_table
+from pacabench.proxy.scripted import ScriptedUpstream
+from pacabench.proxy.spool import Spool
+from pacabench.proxy.upstream import HttpUpstream, Upstream, open_session
+from pacabench.proxy.wire import WireFormat
+
+UNBIND_GRACE_S = 35.0
+"""How long ``unbind`` waits for calls under way. Longer than ``call.DRAIN_S``."""
+MAX_CONNECTIONS = 512
+"""Of one lane. Further ones are closed at once."""
+MAX_DENIED_RECORDS = 100
+"""Of one attempt. Further ones are refused all the same, without a record each."""
+_CLOSE_WITHIN_S = 0.2
+_MAX_PATH = 200
+
+
+@dataclass(slots=True, eq=False)
+class _Binding:
+    attempt_id: str
+    key: bytes
+    open: bool = True
+    denied: int = 0
+    calls: set["_UnderWay"] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class _UnderWay:
+    """The task that serves a call; ``recorded`` is done when the call's record is out."""
+
+    task: asyncio.Task[Any]
+    recorded: asyncio.Future[None]
+
+
+class _LaneServer(Server):
+    """aiohttp's low-level server, which tells a call when its client hung up."""
+
+    def __init__(self, handler: Callable[[BaseRequest], Awaitable[StreamResponse]]) -> None:
+        super().__init__(handler, access_log=None, logger=_silent_logger(), auto_decompress=False)
+        self.under_way: dict[RequestHandler, Call] = {}
+
+    def accept(self) -> asyncio.BaseProtocol:
+        """The protocol for a new connection."""
+        return self() if len(self.connections) < MAX_CONNECTIONS else _Refuser()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Called by each connection at its end."""
+        super().connection_lost(handler, exc)
+        call = self.under_way.get(handler)
+        if call is not None:
+            call.client_left()
+
+    def hang_up(self) -> None:
+        """Close all connections; their calls go on without their clients."""
+        for connection in self.connections:
+            connection.force_close()
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    name: str
+    budget: BodyBudget = field(default_factory=BodyBudget)
+    server: _LaneServer | None = None
+    listener: asyncio.Server | None = None
+    binding: _Binding | None = None
+
+
+class Gateway:
+    """Serves lanes while it is entered as an async context manager.
+
+    Args:
+        providers: where calls can go.
+        default: name of the provider that answers at ``/v1``.
+        on_call: gets each call when it ends, in the event loop's thread; must not block.
+        spool: where calls are noted besides, if anywhere.
+        on_notice: gets what should reach the harness's log.
+
+    Raises:
+        ValueError: the providers do not fit together.
+    """
+
+    def __init__(
+        self,
+        providers: Sequence[ProviderSpec],
+        default: str,
+        on_call: Callable[[CallRecord], None],
+        spool: Spool | None,
+        *,
+        on_notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._specs = providers
+        self._default = default
+        self._on_call = on_call
+        self._spool = spool
+        self._notice = on_notice
+        self._lanes: dict[str, _Lane] = {}
+        self._stack = AsyncExitStack()
+        self._routes: RouteTable = {}
+        self._accepting = True
+        self._wire: WireFormat = OpenAIFormat()
+        """What a refusal is worded in where no route tells."""
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(open_session())
+            providers = [_provider(spec, session) for spec in self._specs]
+            self._routes = route_table(providers, self._default)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._accepting = False
+        await asyncio.gather(*(self.remove_lane(name, grace_s=0) for name in list(self._lanes)))
+        await self._stack.aclose()
+
+    async def add_lane(self, lane: str, sock: socket.socket) -> None:
+        """Serve ``lane`` on ``sock``, which listens already and belongs to the gateway now.
+
+        Raises:
+            ValueError: there is a lane of this name.
+        """
+        if lane in self._lanes:
+            raise ValueError(f"lane {lane!r} is there already")
+        entry = self._lanes[lane] = _Lane(lane)
+        entry.server = _LaneServer(partial(self._answer, entry))
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        entry.listener = await loop.create_server(entry.server.accept, sock=sock)
+
+    async def remove_lane(self, lane: str, *, grace_s: float = UNBIND_GRACE_S) -> None:
+        """Close the lane's socket and connections; returns when its calls are recorded.
+
+        Raises:
+            ValueError: there is no such lane.
+        """
+        entry = self._lane(lane)
+        if entry.listener is not None:
+            entry.listener.close()
+        if entry.server is not None:
+            entry.server.hang_up()
+        if entry.binding is not None:
+            await _settle(entry.binding, grace_s)
+        if entry.server is not None:
+            await entry.server.shutdown(_CLOSE_WITHIN_S)
+        self._lanes.pop(lane, None)
+
+    def bind(self, lane: str, attempt_id: str, key: str) -> None:
+        """From now on calls in ``lane`` that carry ``key`` belong to ``attempt_id``.
+
+        Raises:
+            ValueError: there is no such lane, or it is bound.
+        """
+        entry = self._lane(lane)
+        if entry.binding is not None:
+            raise ValueError(f"lane {lane!r} is bound to {entry.binding.attempt_id}")
+        entry.binding = _Binding(attempt_id, key.encode())
+
+    async def unbind(self, lane: str, *, grace_s: float = UNBIND_GRACE_S) -> None:
+        """Refuse further calls of the lane's attempt, and return when all of its are recorded.
+
+        Those under way get ``grace_s``, then they are cut. Does nothing where nothing is bound.
+
+        Raises:
+            ValueError: there is no such lane; its calls were recorded before it went.
+        """
+        entry = self._lane(lane)
+        if entry.binding is not None:
+            await _settle(entry.binding, grace_s)
+            entry.binding = None
+
+    def refuse_new(self) -> None:
+        """Take no further calls on any lane."""
+        self._accepting = False
+
+    async def drain(self, *, grace_s: float) -> None:
+        """Wait for all calls under way, cut them after ``grace_s``; all are recorded then."""
+        bindings = [lane.binding for lane in self._lanes.values() if lane.binding is not None]
+        await asyncio.gather(*(_settle(binding, grace_s) for binding in bindings))
+
+    def _lane(self, lane: str) -> _Lane:
+        if lane not in self._lanes:
+            raise ValueError(f"there is no lane {lane!r}")
+        return self._lanes[lane]
+
+    async def _answer(self, lane: _Lane, request: BaseRequest) -> StreamResponse:
+        try:
+            return await self._handle(lane, request)
+        except Exception as error:
+            self._notice(f"a request failed inside the proxy: {type(error).__name__}: {error}")
+            raise
+
+    async def _handle(self, lane: _Lane, request: BaseRequest) -> StreamResponse:
+        """Serve one request of ``lane``."""
+        route = find_route(self._routes, request)
+        if isinstance(route, Refusal):
+            return self._deny(lane, request, route)
+        binding = lane.binding
+        presented = route.provider.wire.presented_key(request.headers)
+        refusal = self._key_refusal(binding, presented)
+        if refusal is not None or binding is None:
+            return self._deny(lane, request, refusal or _NO_ATTEMPT)
+        client = Client(request, lane.budget)
+        call = Call(
+            route,
+            client,
+            attempt_id=binding.attempt_id,
+            path=request.raw_path,
+            headers=request.headers,
+            begin=self._begin,
+            end=self._end,
+            notice=self._notice,
+        )
+        await self._run(call, lane, binding, request.protocol)
+        return client.response
+
+    async def _run(
+        self, call: Call, lane: _Lane, binding: _Binding, connection: RequestHandler
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        assert lane.server is not None
+        entry = _UnderWay(task, asyncio.get_running_loop().create_future())
+        binding.calls.add(entry)
+        lane.server.under_way[connection] = call
+        if connection.transport is None:
+            call.client_left()
+        try:
+            await call.run()
+        finally:
+            del lane.server.under_way[connection]
+            binding.calls.discard(entry)
+            entry.recorded.set_result(None)
+
+    def _key_refusal(self, binding: _Binding | None, presented: str | None) -> Refusal | None:
+        if not self._accepting:
+            return Refusal(503, "The benchmark is over; no further calls are taken.")
+        if binding is None or not binding.open:
+            return _NO_ATTEMPT
+        if presented is None:
+            return Refusal(401, "Send the attempt's key as OPENAI_API_KEY gives it.", _BAD_KEY)
+        given = presented.encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, binding.key):
+            return Refusal(401, "This is not the attempt's key; see OPENAI_API_KEY.", _BAD_KEY)
+        return None
+
+    def _deny(self, lane: _Lane, request: BaseRequest, refusal: Refusal) -> StreamResponse:
+        binding = lane.binding
+        if binding is not None and binding.open and binding.denied < MAX_DENIED_RECORDS:
+            binding.denied += 1
+            path = request.raw_path[:_MAX_PATH].encode("ascii", "backslashreplace").decode()
+            draft = CallDraft(binding.attempt_id, self._default, path)
+            draft.end = "denied"
+            draft.error = f"{refusal.status} to {request.method}: {refusal.message}"
+            self._end(draft.record())
+        body = self._wire.error_body(refusal.status, refusal.message, refusal.code)
+        response = Response(status=refusal.status, body=body, content_type="application/json")
+        response.force_close()
+        return response
+
+    def _begin(self, draft: CallDraft) -> None:
+        if self._spool is not None:
+            try:
+                self._spool.begin(draft)
+            except OSError as error:
+                self._notice(f"a call could not be noted in the spool: {error}")
+
+    def _end(self, record: CallRecord) -> None:
+        if self._spool is not None:
+            try:
+                self._spool.end(record)
+            except OSError as error:
+                self._notice(f"a call could not be noted in the spool: {error}")
+        self._on_call(record)
+
+
+_BAD_KEY = "invalid_api_key"
+_NO_ATTEMPT = Refusal(403, "No case is being run here now; calls are refused.", "no_attempt")
+
+
+def _provider(spec: ProviderSpec, session: aiohttp.ClientSession) -> Provider:
+    upstream: Upstream
+    if spec.kind == "scripted":
+        upstream = ScriptedUpstream(spec.rules or [])
+    elif spec.kind == "openai" and spec.base_url is not None:
+        upstream = HttpUpstream(session, spec.base_url)
+    else:
+        raise ValueError(f"provider {spec.name!r}: no way to reach kind {spec.kind!r}")
+    return Provider(spec.name, OpenAIFormat(), upstream, spec.api_key)
+
+
+def _silent_logger() -> logging.Logger:
+    """Takes what the server says about requests that are no HTTP: no agent may fill a log."""
+    logger = logging.getLogger("pacabench.proxy.http")
+    logger.setLevel(logging.CRITICAL + 1)
+    return logger
+
+
+class _Refuser(asyncio.Protocol):
+    """Closes a connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+async def _settle(binding: _Binding, grace_s: float) -> None:
+    binding.open = False
+    calls = set(binding.calls)
+    if calls and grace_s > 0:
+        await asyncio.wait({entry.recorded for entry in calls}, timeout=grace_s)
+    for entry in binding.calls:
+        entry.task.cancel()
+    await asyncio.gather(*(entry.recorded for entry in calls))

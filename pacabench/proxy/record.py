@@ -1,0 +1,44 @@
+"""A call record while it is being made."""
+
+import secrets
+import time
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import Any
+
+from pacabench.model import CallEnd, CallRecord, Usage, UsageSource
+
+
+@dataclass(slots=True)
+class CallDraft:
+    """The fields of :class:`~pacabench.model.CallRecord`, filled in as a call goes on."""
+
+    attempt_id: str
+    provider: str
+    endpoint: str
+    call_id: str = field(default_factory=lambda: secrets.token_hex(12))
+    model: str | None = None
+    answered_model: str | None = None
+    status: int | None = None
+    end: CallEnd = "interrupted"
+    """As long as nothing better is known: what a reader of the spool has to assume."""
+    stream: bool = False
+    started_at: float = field(default_factory=time.time)
+    ttft_ms: float | None = None
+    duration_ms: float = 0.0
+    usage: Usage | None = None
+    usage_source: UsageSource = "none"
+    raw_usage: dict[str, Any] | None = None
+    request_digest: str = ""
+    request_bytes: int = 0
+    response_bytes: int = 0
+    retries: int = 0
+    error: str | None = None
+
+    def record(self) -> CallRecord:
+        """The record as things stand."""
+        return CallRecord(**dict(zip(_NAMES, _values(self), strict=True)))
+
+
+_NAMES = tuple(item.name for item in fields(CallDraft))
+_values = attrgetter(*_NAMES)

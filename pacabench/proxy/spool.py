@@ -1,0 +1,84 @@
+"""Calls on disk, so that they survive the death of the harness and of the proxy itself.
+
+Append-only JSON lines of call records, one ``write`` each: ``{"begin": ...}`` when a request goes
+to the provider, ``{"end": ...}`` when it is over. A begin without an end was billed, maybe, and
+nobody knows how much. Not synced to the disk: it outlives processes; against the loss of the whole
+machine there is the journal.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pacabench.model import CallRecord
+from pacabench.proxy.control import decode_call
+from pacabench.proxy.record import CallDraft
+
+
+class Spool:
+    """The writing end. One process at a time."""
+
+    def __init__(self, path: str | Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(path, flags, 0o600)
+        self._torn = os.fstat(self._fd).st_size > 0
+        """The last line may lack its end; then the next one starts with a newline of its own."""
+
+    def begin(self, draft: CallDraft) -> None:
+        """Note that a call is on its way; as long as no end follows, it is ``interrupted``.
+
+        Raises:
+            OSError: it could not be written (disk full).
+        """
+        self._write({"begin": draft})
+
+    def end(self, record: CallRecord) -> None:
+        """Note how a call ended.
+
+        Raises:
+            OSError: it could not be written (disk full).
+        """
+        self._write({"end": record})
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+    def _write(self, entry: dict[str, CallDraft | CallRecord]) -> None:
+        line = orjson.dumps(entry) + b"\n"
+        if self._torn:
+            line = b"\n" + line
+        self._torn = True
+        self._torn = os.write(self._fd, line) != len(line)
+
+
+def read_spool(path: str | Path) -> list[CallRecord]:
+    """The calls in a spool file; none where there is no file. See :func:`parse_spool`."""
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        return []
+    return parse_spool(content)
+
+
+def parse_spool(content: bytes) -> list[CallRecord]:
+    """Every call in order of its start, once. One that never ended is ``interrupted``.
+
+    Lines that are torn or garbled are passed over: what they held is lost, the others are not.
+    """
+    calls: dict[str, CallRecord] = {}
+    for line in content.split(b"\n"):
+        entry = _entry(line)
+        if entry is not None and (entry.end != "interrupted" or entry.call_id not in calls):
+            calls[entry.call_id] = entry
+    return list(calls.values())
+
+
+def _entry(line: bytes) -> CallRecord | None:
+    try:
+        entry: dict[str, Any] = orjson.loads(line)
+        return decode_call(entry.get("end") or entry["begin"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None

@@ -1,0 +1,232 @@
+"""What ``pacabench show`` prints about cases: tables, failures, one case in full. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from pacabench.errors import UsageError
+from pacabench.model import SCRIPTED_PROVIDER, CaseKey, CaseResult, MeteredCall
+from pacabench.report.printable import printable, printable_block, printable_json
+from pacabench.report.tables import FittingTable, name_text, outcome_text
+from pacabench.report.view import RunView
+from pacabench.report.wording import NONE, UNKNOWN, count, duration
+from pacabench.store import RunRecord
+
+_COLUMNS = (
+    "Agent", "Data set", "Case", "Outcome", "Answer", "Expected", "Attempts", "Time", "Calls",
+)  # fmt: skip
+_CELL_CHARS = 200
+_BLOCK_CHARS = 4000
+_CALLS_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CaseHistory:
+    """One case with all that is on record about it."""
+
+    key: CaseKey
+    attempts: Sequence[CaseResult]
+    """In the order in which they ended; the last one decides."""
+    calls: Sequence[MeteredCall]
+
+
+def cases_table(view: RunView, *, limit: int | None = None) -> RenderableType:
+    """A line per case with a result."""
+    keys = view.case_keys()
+    shown = keys[:limit]
+    rows = [_case_row(view, result) for result in view.deciding(shown)]
+    table = FittingTable(
+        _COLUMNS,
+        rows,
+        extras=("Calls", "Attempts", "Time", "Expected"),
+        left=6,
+        name_room=24,
+        cut=("Answer", "Expected"),
+    )
+    return Group(table, *_left_out(len(keys) - len(shown), "cases"))
+
+
+def _case_row(view: RunView, result: CaseResult) -> list[Text]:
+    figures = view.summary.cases[result.key]
+    return [
+        name_text(result.key.agent),
+        name_text(result.key.dataset),
+        name_text(result.key.case_id),
+        outcome_text(result.outcome),
+        _value(result.output),
+        _value(result.expected),
+        Text(count(figures.attempts)),
+        Text(duration(result.duration_ms)),
+        Text(count(figures.usage.calls)),
+    ]
+
+
+def failures(view: RunView, *, limit: int | None = None) -> RenderableType:
+    """Every case that did not pass: what it answered, what was expected, what went wrong."""
+    keys = [key for key in view.case_keys() if not view.summary.cases[key].passed]
+    if not keys:
+        return Text("every case with a result has passed")
+    shown = keys[:limit]
+    parts = [part for result in view.deciding(shown) for part in _failure(result)]
+    return Group(*parts, *_left_out(len(keys) - len(shown), "failures"))
+
+
+def find_case(record: RunRecord, case_id: str) -> list[CaseHistory]:
+    """Everything about the case ``case_id``, for each agent and data set that has one.
+
+    Raises:
+        UsageError: no attempt at such a case, and no call of one, is on record.
+        JournalError: a file cannot be read.
+    """
+    attempts: dict[CaseKey, list[CaseResult]] = {}
+    calls: dict[CaseKey, list[MeteredCall]] = {}
+    for result in record.results():
+        if result.key.case_id == case_id:
+            attempts.setdefault(result.key, []).append(result)
+    for metered in record.calls():
+        if metered.key.case_id == case_id:
+            calls.setdefault(metered.key, []).append(metered)
+    keys = sorted(attempts.keys() | calls.keys())
+    if not keys:
+        raise UsageError(
+            f"run {record.run_id} has no result of a case {case_id!r}; "
+            "`pacabench show RUN --cases` lists those it has"
+        )
+    return [CaseHistory(key, attempts.get(key, []), calls.get(key, [])) for key in keys]
+
+
+def case_detail(histories: Iterable[CaseHistory]) -> RenderableType:
+    """One case, for each agent and data set: its attempts and its LLM calls."""
+    return Group(*(part for history in histories for part in _history(history)))
+
+
+def _history(history: CaseHistory) -> Iterator[RenderableType]:
+    key = history.key
+    title = f"{key.agent} / {key.dataset} / {key.case_id}"
+    yield Rule(name_text(title, "bold"), align="left")
+    for attempt in history.attempts:
+        yield from _attempt(attempt)
+    if not history.attempts:
+        yield Text("no attempt has a result yet", style="bold yellow")
+    if history.calls:
+        yield _calls_table(history.calls)
+    else:
+        yield Text("no LLM calls", style="dim")
+
+
+def _attempt(result: CaseResult) -> Iterator[RenderableType]:
+    line = Text.assemble((f"attempt {result.number}  ", "bold"), outcome_text(result.outcome))
+    when = datetime.fromtimestamp(result.started_at, UTC).isoformat(sep=" ", timespec="seconds")
+    line.append(f"  {duration(result.duration_ms)}, started {when}", style="dim")
+    yield line
+    yield from _fields(
+        {
+            "answer": _text(result.output),
+            "expected": _text(result.expected),
+            "error": printable_block(result.error, _BLOCK_CHARS) if result.error else None,
+            "evaluation": _evaluation(result),
+            "exit": _exit(result),
+            "log": f"logs/{printable(result.log)}" if result.log else None,
+            "stderr": printable_block(result.exit.stderr_tail[-_BLOCK_CHARS:], _BLOCK_CHARS)
+            if result.exit
+            else None,
+        }
+    )
+
+
+def _failure(result: CaseResult) -> Iterator[RenderableType]:
+    key = result.key
+    line = outcome_text(result.outcome)
+    line.append("  ")
+    yield line + name_text(f"{key.agent} / {key.dataset} / {key.case_id}", "bold")
+    yield from _fields(
+        {
+            "answer": _text(result.output, _CELL_CHARS * 2),
+            "expected": _text(result.expected, _CELL_CHARS * 2),
+            "error": printable_block(result.error, _CELL_CHARS * 4) if result.error else None,
+        }
+    )
+
+
+def _fields(fields: dict[str, str | None]) -> Iterator[Text]:
+    """What is known, one indented block per name."""
+    for name, text in fields.items():
+        if text:
+            indented = text.rstrip().replace("\n", "\n" + " " * 14)
+            yield Text.assemble((f"  {name:<12}", "dim"), indented)
+
+
+def _text(value: Any, limit: int = _BLOCK_CHARS) -> str | None:
+    if value is None:
+        return None
+    return printable_block(value, limit) if isinstance(value, str) else printable_json(value, limit)
+
+
+def _value(value: Any) -> Text:
+    return Text("" if value is None else printable_json(value, _CELL_CHARS))
+
+
+def _evaluation(result: CaseResult) -> str | None:
+    if result.evaluation is None:
+        return None
+    details = result.evaluation.details
+    text = f"score {result.evaluation.score:g}"
+    return f"{text}  {printable_json(details, _BLOCK_CHARS)}" if details else text
+
+
+def _exit(result: CaseResult) -> str | None:
+    end = result.exit
+    if end is None:
+        return None
+    facts = [
+        f"code {end.exit_code}" if end.exit_code is not None else None,
+        f"signal {end.signal}" if end.signal is not None else None,
+        "out of memory" if end.out_of_memory else None,
+        "stopped by the harness" if end.killed else None,
+        f"{end.stdout_bytes:,} bytes on stdout, {end.stderr_bytes:,} on stderr",
+    ]
+    return ", ".join(fact for fact in facts if fact)
+
+
+def _calls_table(calls: Sequence[MeteredCall]) -> RenderableType:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("Call", "Model", "Status", "End"):
+        table.add_column(name, overflow="fold")
+    for name in ("TTFT", "Time", "In", "Cached", "Out", "Cost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for metered in calls[:_CALLS_SHOWN]:
+        table.add_row(*_call_row(metered))
+    return Group(table, *_left_out(len(calls) - _CALLS_SHOWN, "calls"))
+
+
+def _call_row(metered: MeteredCall) -> list[RenderableType]:
+    call, usage = metered.call, metered.call.usage
+    end = call.end + (" (recovered)" if metered.recovered else "")
+    return [
+        name_text(f"{call.provider} {call.endpoint}"),
+        name_text(call.answered_model or call.model or NONE),
+        UNKNOWN if call.status is None else str(call.status),
+        name_text(f"{end}: {call.error}" if call.error else end),
+        duration(call.ttft_ms),
+        duration(call.duration_ms),
+        count(usage.total_input_tokens if usage else None),
+        count(usage.cached_tokens if usage else None),
+        count(usage.output_tokens if usage else None),
+        _cost(metered),
+    ]
+
+
+def _cost(metered: MeteredCall) -> str:
+    if metered.cost_usd is not None:
+        return f"${metered.cost_usd:.6f}"
+    return "scripted" if metered.call.provider == SCRIPTED_PROVIDER else UNKNOWN
+
+
+def _left_out(number: int, what: str) -> list[Text]:
+    return [Text(f"... and {number:,} more {what}", style="dim")] if number > 0 else []

@@ -1,0 +1,154 @@
+"""``pacabench export``: a run as JSON. ``docs/export.md`` is the contract; names are never changed.
+
+A new field may come; one that changes or goes raises ``SCHEMA_VERSION``.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from pacabench.model import CaseResult
+from pacabench.report.view import RunView
+from pacabench.stats import AgentSummary, CallFigures
+from pacabench.store import BrokenRun, RunRecord
+
+SCHEMA_VERSION = 1
+
+
+def export_run(view: RunView, *, include_cases: bool) -> dict[str, Any]:
+    """The whole export. Large runs take less memory by :func:`export_chunks`."""
+    export = _head(view)
+    if include_cases:
+        export["cases"] = list(export_cases(view))
+    return export
+
+
+def export_chunks(view: RunView, *, include_cases: bool) -> Iterator[bytes]:
+    """The same as JSON text, piece by piece; together they end with a newline."""
+    head = orjson.dumps(_head(view), option=orjson.OPT_INDENT_2)
+    if not include_cases:
+        yield head + b"\n"
+        return
+    yield head.removesuffix(b"\n}") + b',\n  "cases": ['
+    separator = b"\n    "
+    for case in export_cases(view):
+        yield separator + orjson.dumps(case)
+        separator = b",\n    "
+    yield b"\n  ]\n}\n"
+
+
+def export_cases(view: RunView) -> Iterator[dict[str, Any]]:
+    """One object per case with a result, by agent, data set, case id and epoch."""
+    keys = view.case_keys()
+    for result in view.deciding(keys):
+        yield _case(view, result)
+
+
+def export_runs(runs: Sequence[RunRecord], broken: Sequence[BrokenRun]) -> list[dict[str, Any]]:
+    """``pacabench show --json``: the list of runs, the newest first."""
+    return [
+        *(
+            {
+                "id": run.run_id,
+                "name": run.manifest.name,
+                "status": run.status,
+                "started": run.manifest.started,
+                "finished": run.manifest.finished,
+                "sandbox": run.manifest.sandbox.kind,
+                "directory": str(run.run_dir),
+            }
+            for run in runs
+        ),
+        *({"id": run.run_dir.name, "problem": run.problem} for run in broken),
+    ]
+
+
+def _head(view: RunView) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run": _run(view),
+        "agents": [_agent(agent) for agent in view.summary.agents],
+    }
+
+
+def _run(view: RunView) -> dict[str, Any]:
+    manifest = view.record.manifest
+    return {
+        "id": manifest.run_id,
+        "name": manifest.name,
+        "description": manifest.description,
+        "version": manifest.version,
+        "author": manifest.author,
+        "status": view.record.status,
+        "started": manifest.started,
+        "finished": manifest.finished,
+        "sandbox": manifest.sandbox.kind,
+        "engine": manifest.sandbox.engine,
+        "image_digests": manifest.sandbox.image_digests,
+        "dataset_hashes": manifest.dataset_hashes,
+        "agent_fingerprints": manifest.agent_fingerprints,
+        "config_fingerprint": manifest.config_fingerprint,
+        "package_version": manifest.package_version,
+        "python": manifest.python,
+        "platform": manifest.platform,
+        "prices_version": manifest.prices_version,
+        "providers": [provider.model_dump() for provider in manifest.providers],
+        "scripted": view.summary.scripted,
+        "sessions": len(manifest.sessions),
+    }
+
+
+def _agent(summary: AgentSummary) -> dict[str, Any]:
+    return {
+        "name": summary.agent,
+        "dataset": summary.dataset,
+        "cases": summary.cases,
+        "passed": summary.passed,
+        "failed": summary.failed,
+        "infrastructure": summary.infrastructure,
+        "pending": summary.pending,
+        "outcomes": {outcome.value: number for outcome, number in summary.outcomes.items()},
+        "accuracy": summary.accuracy,
+        "latency_p50_ms": summary.latency_p50_ms,
+        "latency_p95_ms": summary.latency_p95_ms,
+        "attempts": summary.attempts,
+        **_usage(summary.usage),
+        "scripted_calls": summary.usage.scripted_calls,
+        "failed_calls": summary.usage.failed_calls,
+        "denied_calls": summary.usage.denied_calls,
+    }
+
+
+def _case(view: RunView, result: CaseResult) -> dict[str, Any]:
+    key, figures = result.key, view.summary.cases[result.key]
+    return {
+        "agent": key.agent,
+        "dataset": key.dataset,
+        "case_id": key.case_id,
+        "epoch": key.epoch,
+        "outcome": result.outcome.value,
+        "passed": figures.passed,
+        "score": figures.score,
+        "output": result.output,
+        "expected": result.expected,
+        "error": result.error,
+        "attempts": figures.attempts,
+        "duration_ms": result.duration_ms,
+        "ttft_ms": figures.ttft_ms,
+        **_usage(figures.usage),
+    }
+
+
+def _usage(figures: CallFigures) -> dict[str, Any]:
+    return {
+        "calls": figures.calls,
+        "input_tokens": figures.input_tokens,
+        "output_tokens": figures.output_tokens,
+        "cached_tokens": figures.cached_tokens,
+        "reasoning_tokens": figures.reasoning_tokens,
+        "cost_usd": figures.cost_usd,
+        "cost_incomplete": figures.cost_incomplete,
+        "uncounted_calls": figures.uncounted_calls,
+        "unpriced_calls": figures.unpriced_calls,
+    }

@@ -1,0 +1,59 @@
+"""A run added up, with a way to the results that decide its cases."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from pacabench.model import CaseKey, CaseResult
+from pacabench.stats import Summary, summarise
+from pacabench.store import RunRecord
+
+_NUMBER = re.compile(r"([0-9]{1,18})")
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """Figures in memory, results on disk: a run of 100,000 cases with long answers still fits."""
+
+    record: RunRecord
+    summary: Summary
+    _places: Mapping[CaseKey, int]
+    """Where the deciding result of each case begins in the file."""
+
+    def case_keys(self) -> list[CaseKey]:
+        """Every case with a result, by agent, data set, case id and epoch; 2 comes before 10."""
+        return sorted(
+            self._places,
+            key=lambda key: (key.agent, key.dataset, _natural(key.case_id), key.epoch),
+        )
+
+    def deciding(self, keys: Iterable[CaseKey]) -> Iterator[CaseResult]:
+        """The deciding results of ``keys``, read one at a time.
+
+        Raises:
+            JournalError: the file cannot be read any more.
+        """
+        return self.record.results_file().at(self._places[key] for key in keys)
+
+
+def _natural(text: str) -> list[str | int]:
+    """Text and numbers in turn. Numbers are bounded: endless ones take endless time to read."""
+    parts = _NUMBER.split(text)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
+
+
+def read_view(record: RunRecord) -> RunView:
+    """Read and add up ``record``.
+
+    Raises:
+        JournalError: a file is damaged or cannot be read.
+    """
+    places: dict[CaseKey, int] = {}
+
+    def results() -> Iterator[CaseResult]:
+        for place, result in record.results_file():
+            places[result.key] = place
+            yield result
+
+    summary = summarise(results(), record.calls(), record.manifest.planned_cases)
+    return RunView(record, summary, places)

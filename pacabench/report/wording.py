@@ -1,0 +1,117 @@
+"""Figures as people read them, and the sentences that no summary may leave out."""
+
+from pacabench.report.view import RunView
+from pacabench.stats import AgentSummary, CallFigures
+
+_SECOND_MS = 1000.0
+_MINUTE_MS = 60_000.0
+UNKNOWN = "?"
+NONE = "-"
+
+
+def percent(share: float | None) -> str:
+    """``83.3%``; a dash where nothing was judged."""
+    return NONE if share is None else f"{share:.1%}"
+
+
+def duration(ms: float | None) -> str:
+    """``850 ms``, ``4.21 s``, ``3:07 min``."""
+    if ms is None:
+        return NONE
+    if ms < _SECOND_MS:
+        return f"{ms:.0f} ms"
+    if ms < _MINUTE_MS:
+        return f"{ms / _SECOND_MS:.2f} s"
+    minutes, seconds = divmod(round(ms / _SECOND_MS), 60)
+    return f"{minutes}:{seconds:02} min"
+
+
+def count(value: int | None) -> str:
+    """``1,234``; a question mark where nobody knows."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def tokens(value: int | None, figures: CallFigures) -> str:
+    """A sum of tokens, marked when calls are missing in it."""
+    return count(value) + ("+?" if value is not None and figures.uncounted_calls else "")
+
+
+def dollars(figures: CallFigures) -> str:
+    """What calls cost: ``$0.0123``, ``$0.01+?`` when some have no price, ``scripted``, ``?``."""
+    cost = figures.cost_usd
+    if cost is None:
+        return "scripted" if figures.scripted_calls == figures.calls else UNKNOWN
+    digits = 4 if cost < 1 else 2
+    return f"${cost:,.{digits}f}" + ("+?" if figures.cost_incomplete else "")
+
+
+def warnings_of(view: RunView) -> list[str]:
+    """What a reader of the figures has to know first, one sentence each."""
+    total, run_id = view.summary.total, view.record.run_id
+    return [
+        *_unfinished(total, run_id, running=view.record.status == "running"),
+        *_not_real(view),
+        *_inexact(total.usage),
+    ]
+
+
+def _unfinished(total: AgentSummary, run_id: str, *, running: bool) -> list[str]:
+    said = []
+    if total.infrastructure:
+        kinds = ", ".join(
+            f"{number} {outcome}"
+            for outcome, number in total.outcomes.items()
+            if outcome.is_infrastructure
+        )
+        said.append(
+            f"{_cases(total.infrastructure)} ended by infrastructure ({kinds}): not the agent's "
+            f"doing, and not counted in the accuracy. `pacabench resume {run_id}` tries again."
+        )
+    if total.pending and running:
+        said.append(f"The run goes on: {_cases(total.pending)} without a result yet.")
+    elif total.pending:
+        said.append(
+            f"{_cases(total.pending)} without a result. `pacabench resume {run_id}` goes on."
+        )
+    return said
+
+
+def _not_real(view: RunView) -> list[str]:
+    said = []
+    if view.summary.scripted:
+        said.append(
+            "Answers came from the built-in `scripted` provider, by rules and not by a model: "
+            "the figures say nothing about any model."
+        )
+    if view.record.manifest.sandbox.kind == "process":
+        said.append(
+            "The agents ran as processes of this machine and not in containers: they could reach "
+            "files, the network and each other."
+        )
+    return said
+
+
+def _inexact(figures: CallFigures) -> list[str]:
+    said = []
+    if figures.uncounted_calls:
+        said.append(
+            f"{_calls(figures.uncounted_calls)} without full usage (cut off, or the provider did "
+            "not say): the true number of tokens is higher."
+        )
+    if figures.unpriced_calls:
+        said.append(
+            f"{_calls(figures.unpriced_calls)} without a known price: the true cost is higher."
+        )
+    if figures.failed_calls:
+        said.append(f"{_calls(figures.failed_calls)} failed at the provider: not counted.")
+    if figures.denied_calls:
+        said.append(f"{_calls(figures.denied_calls)} denied by the proxy: not counted.")
+    return said
+
+
+def _cases(number: int) -> str:
+    return f"{number:,} case{'s' * (number != 1)}"
+
+
+def _calls(number: int) -> str:
+    return f"{number:,} LLM call{'s' * (number != 1)}"

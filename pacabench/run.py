@@ -1,0 +1,308 @@
+"""The heart: configuration, plan, schedule, journal, summary.
+
+``start_run`` begins a run (or goes on with it), ``resume_run`` goes on with one, ``retry_run``
+makes again what did not pass. All three end in :func:`_carry_out`.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pacabench.aio import finish
+from pacabench.attempt import Workshop, cancelled_result, run_attempt
+from pacabench.benchmark import Benchmark, load_benchmark
+from pacabench.config.load import load_config
+from pacabench.events import AttemptFinished, AttemptStarted, Listener, Notice, RunStarted, Stopping
+from pacabench.ledger import Ledger
+from pacabench.model import CaseResult, Outcome, PlannedAttempt
+from pacabench.owner import current_owner
+from pacabench.plan import case_keys, plan_run, planned_cases
+from pacabench.pricing import PRICES_VERSION, Pricer
+from pacabench.provenance import new_manifest, refuse_changes
+from pacabench.sandbox.base import Sandbox, SandboxContext, SandboxFacts
+from pacabench.sandbox.factory import open_sandbox
+from pacabench.sandbox.pool import SessionPool
+from pacabench.scheduler import Execute, Policy, Record, Schedule, Stop
+from pacabench.stats import Summary, summarise
+from pacabench.store import (
+    RunStore,
+    SandboxRecord,
+    Selection,
+    new_run_id,
+)
+
+GRACE_S = 60.0
+"""How long running cases may go on after a stop; less where `timeout_seconds` is less."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What to run."""
+
+    config_path: Path
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    """Dotted keys of the configuration to values that win over it."""
+    selection: Selection = field(default_factory=Selection)
+    run_id: str | None = None
+    """An existing one is resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """How it went."""
+
+    run_id: str
+    run_dir: Path
+    summary: Summary
+    infrastructure_left: int
+    """Cases whose deciding attempt was no fault of the agent."""
+    pending: int
+    """Cases without any result."""
+    stopped: bool
+    """Somebody asked to stop before the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A run's directory and benchmark, and who watches."""
+
+    store: RunStore
+    benchmark: Benchmark
+    retry: frozenset[Outcome]
+    """Deciding outcomes that are run again, and then nothing else is. Empty: go on."""
+    listener: Listener
+    stop: Stop
+
+
+async def start_run(
+    request: RunRequest, *, accept_changes: bool, listener: Listener, stop: Stop
+) -> RunReport:
+    """Begin a run, or go on with the one that has the id asked for.
+
+    Raises:
+        PacabenchError: nothing ran, or the run had to end; what was finished is on disk.
+    """
+    loaded = await asyncio.to_thread(load_config, request.config_path, flags=request.flags)
+    run_dir = loaded.output_directory / (request.run_id or new_run_id(loaded.config.name))
+    benchmark = await load_benchmark(loaded, request.selection)
+    if request.run_id is not None and run_dir.is_dir():
+        with RunStore.open(run_dir) as store:
+            refuse_changes(store, benchmark, listener, accept=accept_changes)
+            return await _carry_out(_Job(store, benchmark, frozenset(), listener, stop))
+    manifest = new_manifest(run_dir.name, benchmark, request.flags)
+    text = loaded.text.decode("utf-8", "surrogateescape")
+    with RunStore.create(run_dir.parent, manifest, text) as store:
+        return await _carry_out(_Job(store, benchmark, frozenset(), listener, stop))
+
+
+async def resume_run(
+    run_dir: Path,
+    *,
+    config_path: Path | None = None,
+    accept_changes: bool,
+    listener: Listener,
+    stop: Stop,
+) -> RunReport:
+    """Go on with the run in ``run_dir`` as it was begun: same flags, same selection.
+
+    Cases without a result and those that the infrastructure failed are run. ``config_path`` says
+    where the configuration lies now.
+
+    Raises:
+        RunLockedError: another harness is at it.
+        RunChangedError: configuration, data or agents are not what they were.
+        PacabenchError: as for :func:`start_run`.
+    """
+    return await _go_on(run_dir, config_path, accept_changes, frozenset(), listener, stop)
+
+
+async def retry_run(
+    run_dir: Path,
+    *,
+    only: frozenset[Outcome] | None = None,
+    config_path: Path | None = None,
+    accept_changes: bool,
+    listener: Listener,
+    stop: Stop,
+) -> RunReport:
+    """Run again the cases whose deciding outcome is in ``only``: by default, all but passed ones.
+
+    Earlier attempts stay on record; the new ones decide.
+
+    Raises:
+        PacabenchError: as for :func:`resume_run`.
+    """
+    again = frozenset(Outcome) if only is None else only
+    return await _go_on(
+        run_dir, config_path, accept_changes, again - {Outcome.PASSED}, listener, stop
+    )
+
+
+async def _go_on(
+    run_dir: Path,
+    config_path: Path | None,
+    accept_changes: bool,
+    retry: frozenset[Outcome],
+    listener: Listener,
+    stop: Stop,
+) -> RunReport:
+    with RunStore.open(run_dir) as store:
+        manifest = store.manifest
+        path = config_path or Path(manifest.config_path)
+        loaded = await asyncio.to_thread(load_config, path, flags=manifest.flags)
+        benchmark = await load_benchmark(loaded, manifest.selection)
+        refuse_changes(store, benchmark, listener, accept=accept_changes)
+        return await _carry_out(_Job(store, benchmark, retry, listener, stop))
+
+
+async def _carry_out(job: _Job) -> RunReport:
+    """Make every attempt that is planned, and leave the run finished or resumable."""
+    store, benchmark = job.store, job.benchmark
+    for text in (*store.repairs, *benchmark.notices):
+        job.listener(Notice("warning", text))
+    limit = benchmark.selection.limit
+    keys = case_keys(benchmark.names, benchmark.datasets, limit=limit)
+    pricer = Pricer(benchmark.providers)
+    ledger = Ledger(keys, cost=pricer.cost, journal=store.append_call, listener=job.listener)
+    store.import_spool(keys, pricer.cost)
+    planned = plan_run(
+        benchmark.names,
+        benchmark.datasets,
+        limit=limit,
+        deciding=store.deciding(),
+        attempts_made=store.attempts_made(),
+        retry=job.retry,
+    )
+    store.begin_session(
+        prices_version=PRICES_VERSION,
+        planned_cases=planned_cases(benchmark.names, benchmark.datasets, limit=limit),
+    )
+    if planned:
+        async with open_sandbox(benchmark.kind, _context(job, ledger)) as sandbox:
+            store.import_spool(keys, pricer.cost)  # salvaged by the sandbox from a dead session
+            store.update_manifest(sandbox=_sandbox_record(sandbox.facts))
+            await _work(job, sandbox, planned, ledger)
+    report = _report(job)
+    store.end_session("stopped" if report.pending else "finished")
+    return report
+
+
+def _context(job: _Job, ledger: Ledger) -> SandboxContext:
+    benchmark = job.benchmark
+    return SandboxContext(
+        run_id=job.store.manifest.run_id,
+        run_dir=job.store.run_dir,
+        owner=current_owner(),
+        cache_dir=benchmark.loaded.cache_directory,
+        agents=benchmark.agents,
+        providers=benchmark.providers,
+        default_provider=benchmark.default_provider,
+        concurrency=benchmark.loaded.config.config.concurrency,
+        on_call=ledger.take,
+        listener=job.listener,
+    )
+
+
+def _sandbox_record(facts: SandboxFacts) -> SandboxRecord:
+    return SandboxRecord(
+        kind=facts.kind,
+        engine=facts.engine,
+        image_digests=dict(facts.image_digests),
+        probe=dict(facts.probe),
+    )
+
+
+async def _work(
+    job: _Job, sandbox: Sandbox, planned: Sequence[PlannedAttempt], ledger: Ledger
+) -> None:
+    """Run the schedule in an open sandbox; idle workers and teardowns are done with on return."""
+    config = job.benchmark.loaded.config.config
+    pool = SessionPool(sandbox)
+    workshop = Workshop(
+        pool=pool,
+        agents={agent.name: agent for agent in job.benchmark.agents},
+        evaluators=job.benchmark.evaluators,
+        timeout_s=config.timeout_seconds,
+        calls_of=ledger.calls_of,
+        keep_log=job.store.keep_log,
+    )
+    _announce(job)
+    policy = Policy(
+        concurrency=config.concurrency,
+        max_retries=config.max_retries,
+        grace_s=min(GRACE_S, config.timeout_seconds),
+    )
+    schedule = Schedule(
+        planned,
+        execute=_executor(job, workshop, ledger),
+        record=_recorder(job),
+        abandoned=cancelled_result,
+        policy=policy,
+        stop=job.stop,
+    )
+    telling = asyncio.create_task(_tell_of_stop(job, policy.grace_s))
+    try:
+        await schedule.run()
+    finally:
+        telling.cancel()
+        await finish(pool.close_idle())
+    if not job.stop.requested:
+        for agent in job.benchmark.agents:
+            if agent.config.teardown is not None:
+                await sandbox.run_teardown(agent)
+
+
+def _executor(job: _Job, workshop: Workshop, ledger: Ledger) -> Execute:
+    async def execute(planned: PlannedAttempt) -> CaseResult:
+        ledger.open(planned.attempt_id)
+        job.listener(AttemptStarted(planned.key, planned.number))
+        try:
+            return await run_attempt(planned, workshop)
+        finally:
+            ledger.close(planned.attempt_id)
+
+    return execute
+
+
+def _recorder(job: _Job) -> Record:
+    async def record(result: CaseResult, will_retry: bool) -> None:
+        await job.store.append_result(result)
+        job.listener(AttemptFinished(result, will_retry))
+
+    return record
+
+
+def _announce(job: _Job) -> None:
+    store = job.store
+    counts = {
+        agent: sum(of_agent.values()) for agent, of_agent in store.manifest.planned_cases.items()
+    }
+    job.listener(
+        RunStarted(
+            run_id=store.manifest.run_id,
+            sandbox=store.manifest.sandbox.kind,
+            planned=counts,
+            decided=tuple(store.deciding().values()),
+            earlier_calls=tuple(store.calls()) if store.results else (),
+        )
+    )
+
+
+async def _tell_of_stop(job: _Job, grace_s: float) -> None:
+    await job.stop.wait()
+    job.listener(Stopping(grace_s))
+
+
+def _report(job: _Job) -> RunReport:
+    store = job.store
+    summary = summarise(store.results, store.calls(), store.manifest.planned_cases)
+    return RunReport(
+        run_id=store.manifest.run_id,
+        run_dir=store.run_dir,
+        summary=summary,
+        infrastructure_left=summary.total.infrastructure,
+        pending=summary.total.pending,
+        stopped=job.stop.requested,
+    )

@@ -1,0 +1,140 @@
+"""What a sandbox promises, whatever it is made of."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pacabench.config.schema import AgentConfig, SandboxConfig
+from pacabench.events import Listener
+from pacabench.model import CallRecord, ExitFacts
+from pacabench.owner import Owner
+from pacabench.proxy.control import ProviderSpec
+
+CallSink = Callable[[CallRecord], None]
+"""Gets every LLM call when it ends. Called in the event loop's thread; must not block."""
+
+STDERR_KEPT_BYTES = 64 * 1024
+STDOUT_LIMIT_BYTES = 64 * 1024**2
+"""Of one session. Past it output is still drained, and dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxAgent:
+    """An agent with all that was merged and resolved for it."""
+
+    config: AgentConfig
+    sandbox: SandboxConfig
+    env: Mapping[str, str]
+    """The agent's own variables, keys of providers already taken out."""
+    source: Path | None
+    """Absolute; None when the user's image holds the code."""
+    requirements: Path | None
+    project: Path
+    """Absolute directory of pacabench.yaml: relative paths (`build.context`) start here."""
+    ignore: Sequence[str] = ()
+    """Patterns in .gitignore's language, relative to ``source``, that stay out of the image: data
+    sets, runs, cache, .env, .git, and those of .pacabenchignore."""
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        return self.config.name
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxContext:
+    """Everything a sandbox is opened with."""
+
+    run_id: str
+    run_dir: Path
+    owner: Owner
+    cache_dir: Path
+    agents: Sequence[SandboxAgent]
+    providers: Sequence[ProviderSpec]
+    """Empty when the proxy is off: then agents reach nothing at all."""
+    default_provider: str
+    concurrency: int
+    on_call: CallSink
+    listener: Listener
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxFacts:
+    """What the manifest keeps of a sandbox."""
+
+    kind: str
+    engine: str | None
+    """Version, OS and kernel of the engine; None without one."""
+    image_digests: Mapping[str, str]
+    """Agent name (and ``sidecar``) to image id."""
+    probe: Mapping[str, Any] = field(default_factory=dict)
+    """What the effect probe read back."""
+
+
+class Session(Protocol):
+    """One started agent: a container or a process, blocked on its stdin."""
+
+    async def bind(self, attempt_id: str) -> None:
+        """Count LLM calls for ``attempt_id`` from now on. Before it all calls are refused.
+
+        Raises:
+            SandboxError: the lane or the sidecar is gone.
+        """
+        ...
+
+    async def unbind(self) -> None:
+        """Refuse further calls. On return every call of the attempt went to the call sink.
+
+        Never raises for a dead lane: what it had recorded is delivered.
+        """
+        ...
+
+    async def send(self, line: bytes, *, last: bool) -> None:
+        """Write ``line`` to the agent's stdin, and close it after the ``last`` one.
+
+        Returns when the line was handed over; an agent that does not read cannot block it beyond
+        the caller's timeout. A broken pipe is not raised: the agent's end shows in ``read_line``.
+        """
+        ...
+
+    async def read_line(self) -> bytes | None:
+        """The next stdout line without its newline, or None at the end of the output.
+
+        A line over ``protocol.MAX_LINE_BYTES`` is cut there. Cancel-safe: nothing is lost.
+
+        Raises:
+            SandboxError: the stream broke for another reason than the agent's end.
+        """
+        ...
+
+    async def close(self) -> ExitFacts:
+        """Kill what runs, wait for its end, remove every trace. Idempotent.
+
+        The container is gone when this returns. Shield it (``aio.finish``): it must not be cut.
+        """
+        ...
+
+
+class Sandbox(Protocol):
+    """Makes sessions. An async context manager made by ``open_sandbox``."""
+
+    @property
+    def facts(self) -> SandboxFacts:
+        """For the manifest."""
+        ...
+
+    async def start(self, agent: SandboxAgent) -> Session:
+        """Start ``agent``, isolated, with a fresh virtual key in its environment.
+
+        Cancellation leaves nothing behind.
+
+        Raises:
+            SandboxError: this start failed; another may work.
+            SandboxUnavailableError: no start can work; the run must stop.
+        """
+        ...
+
+    async def run_teardown(self, agent: SandboxAgent) -> None:
+        """Run the agent's ``teardown`` once in a sandbox of its own. Failure is a notice."""
+        ...

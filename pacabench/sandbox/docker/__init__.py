@@ -1,0 +1,1 @@
+"""The Docker sandbox. Nothing outside this package imports ``docker``."""

@@ -1,0 +1,170 @@
+"""The life of one container in steps that can be repeated: a second kill or removal is no error.
+
+Engines answer races with errors ("No such container", "is not running", "removal ... is already in
+progress"); here they mean what they say.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import docker
+from docker.errors import APIError, NotFound
+
+from pacabench.errors import SandboxUnavailableError
+from pacabench.sandbox.docker.connection import explain
+from pacabench.sandbox.docker.engine import Engine
+from pacabench.sandbox.docker.labels import opaque_name
+
+REMOVE_WITHIN_S = 60.0
+_RETRY_EVERY_S = 0.2
+_SIGNAL_BASE = 128
+_SIGNALS = 64
+SIGKILL = 9
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a container's process ended, as the engine tells it."""
+
+    exit_code: int
+    out_of_memory: bool
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it, by the shells' convention: init answers 128 + signal."""
+        number = self.exit_code - _SIGNAL_BASE
+        return number if 0 < number <= _SIGNALS else None
+
+
+async def create(engine: Engine, body: Mapping[str, Any], *, doing: str) -> str:
+    """Create a container with an opaque name; returns its id.
+
+    Shield it: cancelled, or with an engine that answers too late, the container is removed as soon
+    as there is one, but nobody waits for that.
+
+    Raises:
+        ImageError: its image is gone.
+        SandboxError: the engine cannot make it.
+    """
+
+    def make(client: docker.APIClient) -> str:
+        create_from: Callable[..., Any] = client.create_container_from_config  # without a stub
+        return str(create_from(dict(body), opaque_name())["Id"])
+
+    try:
+        return await engine.call(
+            make, dispose=lambda made: engine.later(lambda client: _discard(client, made))
+        )
+    except APIError as error:
+        raise explain(error, doing) from error
+
+
+def _discard(client: docker.APIClient, container_id: str) -> None:
+    with contextlib.suppress(APIError):
+        client.remove_container(container_id, v=True, force=True)
+
+
+async def start(engine: Engine, container_id: str, *, doing: str) -> None:
+    """Start a created container.
+
+    Raises:
+        SandboxUnavailableError: its image lacks what is needed to run anything.
+        SandboxError: the engine cannot start it.
+    """
+    try:
+        await engine.call(lambda client: client.start(container_id))
+    except APIError as error:
+        text = str(error.explanation or error)
+        if "executable file not found" in text or "no such file or directory" in text.lower():
+            raise SandboxUnavailableError(
+                f"{doing}: the image lacks a program that is needed ({text}); "
+                "agents' images need /bin/sh, the engine needs docker-init"
+            ) from error
+        raise explain(error, doing) from error
+
+
+async def kill(engine: Engine, container_id: str) -> bool:
+    """Send SIGKILL. False: it was not running any more."""
+    try:
+        await engine.call(lambda client: client.kill(container_id), repeatable=True)
+    except APIError as error:
+        if error.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
+            return False
+        raise explain(error, "killing a container") from error
+    return True
+
+
+async def read_end(engine: Engine, container_id: str, *, within_s: float) -> End | None:
+    """How it ended; waits for the engine to notice. None: never started, or gone already.
+
+    Raises:
+        TimeoutError: it still runs.
+        SandboxError: the engine does not tell.
+    """
+    deadline = time.monotonic() + within_s
+    pause_s = 0.005
+    while True:
+        try:
+            found = await engine.call(
+                lambda client: _inspect(client, container_id), repeatable=True
+            )
+        except NotFound:
+            return None
+        except APIError as error:
+            raise explain(error, "looking at a container") from error
+        state = found["State"]
+        if state["Status"] == "created":
+            return None
+        if not state["Running"]:
+            return End(int(state["ExitCode"]), bool(state["OOMKilled"]))
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, 0.5)
+
+
+def _inspect(client: docker.APIClient, container_id: str) -> dict[str, Any]:
+    inspect: Callable[..., Any] = client.inspect_container  # without a stub
+    return dict(inspect(container_id))
+
+
+async def remove(engine: Engine, container_id: str) -> None:
+    """Kill and remove it with its anonymous volumes; returns when it is gone. Idempotent.
+
+    Raises:
+        SandboxError: it cannot be removed.
+    """
+    await until_gone(
+        engine,
+        lambda client: client.remove_container(container_id, v=True, force=True),
+        doing="removing a container",
+    )
+
+
+async def until_gone(
+    engine: Engine, work: Callable[[docker.APIClient], None], *, doing: str
+) -> None:
+    """Repeat a removal until it succeeds or there is nothing left to remove.
+
+    Another removal may be under way, a mount still busy, an endpoint still active: all pass.
+
+    Raises:
+        SandboxError: it does not pass.
+    """
+    deadline = time.monotonic() + REMOVE_WITHIN_S
+    while True:
+        try:
+            await engine.call(work, repeatable=True)
+        except NotFound:
+            return
+        except APIError as error:
+            if time.monotonic() > deadline:
+                raise explain(error, doing) from error
+            await asyncio.sleep(_RETRY_EVERY_S)
+        else:
+            return

@@ -1,0 +1,115 @@
+"""The image of an agent: the user's own, or a base with requirements, setup and source on it."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from pacabench.errors import ImageError
+from pacabench.events import Listener
+from pacabench.sandbox.base import SandboxAgent
+from pacabench.sandbox.docker.engine import Engine
+from pacabench.sandbox.docker.images.base import ensure_default_base, ensure_user_image
+from pacabench.sandbox.docker.images.build import find_image
+from pacabench.sandbox.docker.images.requirements import requirements_step
+from pacabench.sandbox.docker.images.resources import content_key
+from pacabench.sandbox.docker.images.setup import setup_step
+from pacabench.sandbox.docker.images.source import source_step
+from pacabench.sandbox.docker.images.steps import (
+    LAYOUT,
+    RUN_USER,
+    SOURCE_DIR,
+    Inspect,
+    Site,
+    Step,
+    built,
+    tag_of,
+    user_of,
+)
+from pacabench.sandbox.docker.images.user_build import ensure_user_build
+
+DEFAULT_WORKDIR = "/work"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentImage:
+    """What containers of an agent are made from."""
+
+    id: str
+    """``sha256:...``: content and not name."""
+    source_dir: str | None
+    """Where the agent's code is; None when the user's image holds it."""
+    workdir: str
+    """The image's own working directory, or ``/work``."""
+    volumes: tuple[str, ...]
+    """Paths that the image declares as volumes: anonymous ones would be left behind."""
+
+
+async def ensure_agent_image(
+    engine: Engine, agent: SandboxAgent, *, cache_dir: Path, listener: Listener
+) -> AgentImage:
+    """The image of ``agent``; what is missing is built, what is there is not touched.
+
+    The listener is told in the event loop's thread. Agents that share a step share its image, and
+    calls at the same time, also from other processes, build it once.
+
+    Raises:
+        ImageError: it cannot be made; says which step failed, and how.
+    """
+    site = Site(engine, cache_dir, listener, f"agent {agent.name}")
+    try:
+        base = await _base(agent, site)
+        steps = await asyncio.to_thread(_steps, agent, base)
+        image = await _built(base, steps, site)
+    except ImageError as error:
+        raise ImageError(f"agent {agent.name!r}: {error}") from error
+    except OSError as error:  # the cache directory; docker's errors are of this kind too
+        raise ImageError(f"agent {agent.name!r}: its image cannot be made: {error}") from error
+    settings = image.get("Config") or {}
+    return AgentImage(
+        id=str(image["Id"]),
+        source_dir=SOURCE_DIR if agent.source is not None else None,
+        workdir=str(settings.get("WorkingDir") or DEFAULT_WORKDIR),
+        volumes=tuple(sorted(settings.get("Volumes") or ())),
+    )
+
+
+async def _base(agent: SandboxAgent, site: Site) -> Inspect:
+    if agent.sandbox.image is not None:
+        return await ensure_user_image(
+            site.engine, agent.sandbox.image, cache_dir=site.cache_dir, listener=site.listener
+        )
+    if agent.sandbox.build is not None:
+        return await ensure_user_build(agent.sandbox.build, agent.project, site)
+    return await ensure_default_base(site.engine, cache_dir=site.cache_dir, listener=site.listener)
+
+
+def _steps(agent: SandboxAgent, base: Inspect) -> list[Step]:
+    """What goes on the base. Reads the whole source."""
+    steps: list[Step] = []
+    before = content_key(LAYOUT, base["Id"])
+    user = user_of(base) or RUN_USER
+    command = agent.config.setup
+    if agent.requirements is not None:
+        last = not command and agent.source is None
+        steps.append(requirements_step(before, agent.requirements, user=user if last else None))
+        before = steps[-1].key
+    if command:
+        steps.append(setup_step(before, command, user=user if agent.source is None else None))
+        before = steps[-1].key
+    if agent.source is not None:
+        most = agent.sandbox.tmp_size
+        steps.append(source_step(before, agent.source, agent.ignore, most_bytes=most, user=user))
+    return steps
+
+
+async def _built(base: Inspect, steps: list[Step], site: Site) -> Inspect:
+    """The image of the last step. Those before it are only asked for when one is missing."""
+    image, missing = base, list(steps)
+    for position in range(len(steps), 0, -1):
+        found = await find_image(site.engine, tag_of(steps[position - 1]))
+        if found is not None:
+            image, missing = found, steps[position:]
+            break
+    for step in missing:
+        image = await built(step, image, site)
+    return image

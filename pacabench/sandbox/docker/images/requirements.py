@@ -1,0 +1,171 @@
+"""The step that installs an agent's requirements."""
+
+import asyncio
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pacabench.errors import ImageError
+from pacabench.events import Notice
+from pacabench.sandbox.docker.images.interpreter import find_interpreter
+from pacabench.sandbox.docker.images.platforms import Interpreter
+from pacabench.sandbox.docker.images.resources import content_key, read_resource
+from pacabench.sandbox.docker.images.steps import (
+    Context,
+    Inspect,
+    Site,
+    build_step,
+    online_files,
+    online_key,
+    proxy_arguments,
+)
+from pacabench.sandbox.docker.images.tree import scan_all
+from pacabench.sandbox.docker.images.wheels import NoWheelError, install_wheels
+
+_INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)(?:\s+|\s*=\s*)(\S+)", re.MULTILINE)
+_LOCAL_WHEEL = re.compile(r"^\s*([^\s#;-][^\s;]*\.whl)", re.MULTILINE)
+_MOST_FILES = 100
+_WHEELS = "agent-python/requirements.Dockerfile"
+_PIP = "agent-python/pip.Dockerfile"
+_ADD_SITE = "agent-python/add_site.py"
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementsStep:
+    """Requirements as wheels from the host, or else by pip inside."""
+
+    key: str
+    path: Path
+    content: str
+    user: str | None
+    kind: str = "deps"
+
+    async def build(self, base: Inspect, site: Site) -> None:
+        """See :class:`~pacabench.sandbox.docker.images.steps.Step`."""
+        image_id = str(base["Id"])
+        interpreter = await find_interpreter(site.engine, image_id, cache_dir=site.cache_dir)
+        if interpreter is None:
+            raise ImageError(
+                f"{self.path} cannot be installed: the image has no python3. Take an image that "
+                "has one, or install in `setup` or in a Dockerfile of your own (`sandbox.build`)"
+            )
+        try:
+            await self._build_with_wheels(base, interpreter, site)
+        except NoWheelError as error:
+            if not interpreter.has_pip:
+                raise ImageError(
+                    f"{error}\n  PacaBench builds nothing on this machine, and the image has no "
+                    "pip to build it inside. Pin a version that has wheels, or take an image with "
+                    "pip and a compiler (`sandbox.image`), or your own Dockerfile (`sandbox.build`)"
+                ) from error
+            first = str(error).partition("\n")[0]
+            site.listener(Notice("warning", f"{first}; installing with the image's pip, inside"))
+            await self._build_with_pip(base, site)
+
+    async def _build_with_wheels(self, base: Inspect, interpreter: Interpreter, site: Site) -> None:
+        if interpreter.implementation != "cpython" or not interpreter.libc:
+            raise NoWheelError(f"{self.path}: wheels are only looked up for CPython on Linux")
+        installed = await install_wheels(
+            self.path,
+            self.content,
+            interpreter,
+            cache_dir=site.cache_dir,
+            narrator=site.narrator(),
+        )
+        tree = await asyncio.to_thread(scan_all, installed)
+        await build_step(
+            self,
+            base,
+            Context(
+                dockerfile=_WHEELS,
+                files=[("pacabench/add_site.py", read_resource(_ADD_SITE), 0o644)],
+                trees=[("pacabench/site/", tree)],
+            ),
+            site,
+        )
+
+    async def _build_with_pip(self, base: Inspect, site: Site) -> None:
+        texts = requirement_files(self.path)
+        root = _common_root(list(texts))
+        place = "pacabench/requirements"
+        main = f"-r files/{self.path.resolve().relative_to(root)}\n"
+        inside = [
+            (f"{place}/files/{path.relative_to(root)}", text.encode(), 0o644)
+            for path, text in texts.items()
+        ]
+        await build_step(
+            self,
+            base,
+            Context(
+                dockerfile=_PIP,
+                files=[
+                    (f"{place}/requirements.txt", main.encode(), 0o644),
+                    *inside,
+                    *online_files(),
+                ],
+                args=proxy_arguments(),
+                network=None,
+            ),
+            site,
+        )
+
+
+def requirements_step(before: str, path: Path, *, user: str | None) -> RequirementsStep:
+    """The step for the file at ``path``, on top of what ``before`` stands for.
+
+    Raises:
+        ImageError: the file, or one that it includes, cannot be read.
+    """
+    content = _content(path)
+    parts = [read_resource(name) for name in (_WHEELS, _PIP, _ADD_SITE)] + [online_key()]
+    return RequirementsStep(content_key(before, *parts, content, user or ""), path, content, user)
+
+
+def _content(path: Path) -> str:
+    """Stands for the file, what it includes, and the wheels in the project that they name."""
+    parts: list[str | bytes] = []
+    folder = path.resolve().parent
+    for name, text in requirement_files(path).items():
+        parts += [os.path.relpath(name, folder), text]
+        for match in _LOCAL_WHEEL.finditer(text):
+            wheel = folder / match[1]
+            if wheel.is_file():
+                parts.append(hashlib.sha256(wheel.read_bytes()).digest())
+    return content_key(*parts)
+
+
+def requirement_files(path: Path) -> dict[Path, str]:
+    """``path`` and what it includes (``-r``, ``-c``): absolute path and text of each.
+
+    Raises:
+        ImageError: one cannot be read, or there are absurdly many.
+    """
+    found: dict[Path, str] = {}
+    for include in _included(path.resolve(), found):
+        if len(found) > _MOST_FILES:
+            raise ImageError(f"{path} includes more than {_MOST_FILES} files, the last {include}")
+    return found
+
+
+def _included(path: Path, found: dict[Path, str]) -> Iterator[Path]:
+    if path in found:
+        return
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImageError(f"cannot read the requirements file {path}: {error}") from error
+    found[path] = text
+    yield path
+    for match in _INCLUDE.finditer(text):
+        if "://" not in match[1]:
+            yield from _included((path.parent / match[1]).resolve(), found)
+
+
+def _common_root(paths: list[Path]) -> Path:
+    root = paths[0].parent
+    while not all(path.is_relative_to(root) for path in paths):
+        root = root.parent
+    return root

@@ -1,0 +1,176 @@
+"""The step that puts an agent's code into its image."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pathspec
+
+from pacabench.errors import ImageError
+from pacabench.events import Notice
+from pacabench.model import EXPORT_MARK
+from pacabench.sandbox.docker.images.resources import content_key, read_resource
+from pacabench.sandbox.docker.images.steps import Context, Inspect, Site, build_step
+from pacabench.sandbox.docker.images.tree import Entry, Tree, make_tree, pack, readable_mode
+
+ALWAYS_IGNORED = (
+    ".git",
+    ".env",
+    ".pacabench/",
+    "__pycache__/",
+    "*.py[co]",
+    ".pytest_cache/",
+    ".mypy_cache/",
+    ".ruff_cache/",
+    ".DS_Store",
+)
+"""Secrets, history, and what changes by itself. No ``!pattern`` brings them back."""
+_MARKS_OF_UNWANTED = (("pyvenv.cfg",), ("run.json", "results.jsonl"))
+"""Directories with all of these are virtual environments, which are of this machine, and runs of
+PacaBench, which hold expected answers: wherever a run was kept, by whichever flag."""
+_EXPORT_HEAD = re.compile(rb'\s*\{\s*"schema_version":\s*\d+,\s*"run":\s*\{')
+_EXPORT_TAIL = EXPORT_MARK.encode()
+_PEEK_BYTES = 128
+_DOCKERFILE = "agent-python/Dockerfile"
+_NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStep:
+    """The agent's code at ``/opt/agent``, for every uid to read."""
+
+    key: str
+    tree: Tree
+    user: str
+    kind: str = "agent"
+
+    async def build(self, base: Inspect, site: Site) -> None:
+        """See :class:`~pacabench.sandbox.docker.images.steps.Step`."""
+        if self.tree.left_out:
+            names = ", ".join(repr(name) for name in self.tree.left_out[:_NAMES_SHOWN])
+            more = " and more" if len(self.tree.left_out) > _NAMES_SHOWN else ""
+            site.listener(
+                Notice(
+                    "warning",
+                    f"{site.subject}: symlinks that lead out of its source stay out of the image: "
+                    f"{names}{more}",
+                )
+            )
+        context = Context(dockerfile=_DOCKERFILE, trees=[("agent/", self.tree)])
+        await build_step(self, base, context, site)
+
+
+def source_step(
+    before: str, source: Path, ignore: Sequence[str], *, most_bytes: int, user: str
+) -> SourceStep:
+    """The step for the directory ``source`` without what ``ignore`` matches.
+
+    Raises:
+        ImageError: it is larger than ``most_bytes`` or cannot be read.
+    """
+    if not source.is_dir():
+        raise ImageError(f"its source {source} is no directory")
+    tree = scan_source(source, ignore)
+    needed = tree.size_bytes + sum(
+        entry.size_bytes for entry in tree.entries if entry.path.endswith(".py")
+    )  # byte code is about as large as its source
+    if needed > most_bytes:
+        raise ImageError(
+            f"its source {source} takes {needed / 1e6:.1f} MB, which is more than "
+            f"`sandbox.tmp_size` ({most_bytes / 1e6:.1f} MB). Largest: {_largest(tree)}. Name what "
+            "the agent does not need in .pacabenchignore, set `source` to a directory with its "
+            "code alone, or raise `tmp_size`"
+        )
+    digest = pack([("", tree)])
+    return SourceStep(content_key(before, read_resource(_DOCKERFILE), digest, user), tree, user)
+
+
+def _largest(tree: Tree) -> str:
+    """The top-level entries that take most."""
+    sizes: dict[str, int] = {}
+    for entry in tree.entries:
+        top = entry.path.split("/", maxsplit=1)[0]
+        sizes[top] = sizes.get(top, 0) + entry.size_bytes
+    most = sorted(sizes, key=lambda name: -sizes[name])[:_NAMES_SHOWN]
+    return ", ".join(f"{name!r} {sizes[name] / 1e6:.1f} MB" for name in most)
+
+
+def scan_source(root: Path, ignore: Sequence[str]) -> Tree:
+    """The files below ``root``, without what ``ignore`` (.gitignore's language) matches.
+
+    As in git, nothing below an ignored directory comes back. Virtual environments, runs and what
+    was exported of them stay out.
+
+    Raises:
+        ImageError: something cannot be read.
+    """
+    spec = pathspec.GitIgnoreSpec.from_lines([*ignore, *ALWAYS_IGNORED])
+    entries: list[Entry] = []
+    left_out: list[str] = []
+    resolved = root.resolve()
+    try:
+        for item, path in _walk(root, "", spec):
+            found = Path(item)
+            if item.is_symlink():
+                target = _inner_target(found, resolved)
+                if target is None:
+                    left_out.append(path)
+                else:
+                    entries.append(Entry(path, found, "link", 0o777, target=target))
+            elif item.is_dir():
+                entries.append(Entry(path, found, "directory", 0o755))
+            else:
+                facts = item.stat()
+                mode = readable_mode(facts.st_mode)
+                entries.append(Entry(path, found, "file", mode, facts.st_size))
+    except OSError as error:
+        raise ImageError(f"its source: cannot read {error.filename}: {error.strerror}") from error
+    return make_tree(entries, left_out)
+
+
+def _walk(
+    folder: Path, prefix: str, spec: pathspec.GitIgnoreSpec
+) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """Symlinks, directories and files that are not ignored; sockets and devices never."""
+    with os.scandir(folder) as items:
+        for item in items:
+            path = prefix + item.name
+            if item.is_dir(follow_symlinks=False):
+                inside = Path(item)
+                if spec.match_file(path + "/") or _is_unwanted(inside):
+                    continue
+                yield item, path
+                yield from _walk(inside, path + "/", spec)
+            elif spec.match_file(path):
+                continue
+            elif item.is_symlink() or (item.is_file() and not _is_export(Path(item))):
+                yield item, path
+
+
+def _is_unwanted(folder: Path) -> bool:
+    return any(all((folder / name).is_file() for name in mark) for mark in _MARKS_OF_UNWANTED)
+
+
+def _is_export(file: Path) -> bool:
+    """Whether PacaBench wrote it to tell of a run, expected answers included."""
+    with file.open("rb") as stream:
+        if _EXPORT_HEAD.match(stream.read(_PEEK_BYTES)):
+            return True
+        stream.seek(max(0, file.stat().st_size - _PEEK_BYTES))
+        return stream.read(_PEEK_BYTES).rstrip().endswith(_EXPORT_TAIL)
+
+
+def _inner_target(link: Path, root: Path) -> str | None:
+    """Where ``link`` leads, relative to its directory; None when it leads out of ``root``.
+
+    Its end is resolved on this machine, so that no chain of links leads out in the image.
+    """
+    try:
+        final = link.resolve()
+    except (OSError, RuntimeError):  # a loop
+        return None
+    if not final.is_relative_to(root):
+        return None
+    return os.path.relpath(final, link.parent.resolve())

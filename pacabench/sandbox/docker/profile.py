@@ -1,0 +1,182 @@
+"""What each container may do: the hardened profile, with the reason beside each field.
+
+These are bodies of ``POST /containers/create`` (Engine API 1.40 and later) and not docker-py's
+keyword arguments, so that what is asked of the engine can be read in one place. Engines ignore what
+they do not know: ``probe.py`` checks the effects.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pacabench.config.schema import SandboxConfig
+from pacabench.proxy.control import RUNTIME_DIR
+from pacabench.sandbox.docker.labels import opaque_name
+from pacabench.sandbox.docker.seccomp import seccomp_profile
+
+WORK_DIR = "/work"
+_OPEN_FILES = 4096
+"""More than the engine itself may have is refused at the start."""
+_BYTES_PER_INODE = 4096
+_OWN_USER = "65532:65532"
+"""Sidecar and lane holders. Agents never get this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentBox:
+    """What differs from one agent's container to the next."""
+
+    image: str
+    command: Sequence[str]
+    env: Mapping[str, str]
+    work_dir: str
+    tmpfs: Sequence[str]
+    """Directories to cover with a bounded tmpfs: the work directory, the image's volumes."""
+    limits: SandboxConfig
+    holder: str
+    """Container id of the lane's holder."""
+    uid: int
+
+
+def agent_container(box: AgentBox, labels: Mapping[str, str]) -> dict[str, Any]:
+    """An untrusted agent: it sees its files, its lane's loopback, and nothing else."""
+    limits = box.limits
+    return {
+        **_common(box.image, box.command, labels),
+        "WorkingDir": box.work_dir,
+        "Env": [f"{name}={value}" for name, value in box.env.items()],
+        # An own one per lane: limits that the kernel keeps per user are not shared, and a process
+        # that got out of its container would own nothing of another's.
+        "User": f"{box.uid}:{box.uid}",
+        "HostConfig": {
+            **_locked_down(),
+            # The lane: no interface but lo, no route, no resolver.
+            "NetworkMode": f"container:{box.holder}",
+            # Without nr_inodes a tmpfs takes hundreds of thousands of empty files. The code in the
+            # work directory must run, /tmp need not.
+            "Tmpfs": {
+                "/tmp": _tmpfs(limits.tmp_size, uid=box.uid, mode="1777", flags="noexec"),  # noqa: S108 - inside the container
+                **{
+                    path: _tmpfs(limits.tmp_size, uid=box.uid, mode="0700", flags="exec")
+                    for path in box.tmpfs
+                },
+            },
+            "Memory": limits.memory,
+            # The same as Memory: no swap, which would only make it slow instead of ended.
+            "MemorySwap": limits.memory,
+            "NanoCpus": int(limits.cpus * 1e9),
+            "PidsLimit": limits.pids,
+            # When the machine runs out of memory an agent goes before anything else.
+            "OomScoreAdj": 500,
+            # Not nproc: it counts per user over all containers. fsize bounds memfd files too.
+            "Ulimits": [
+                _ulimit("nofile", _OPEN_FILES),
+                _ulimit("core", 0),
+                _ulimit("fsize", max(limits.tmp_size, limits.memory)),
+            ],
+        },
+    }
+
+
+def holder_container(
+    *, image: str, command: Sequence[str], volume: str, labels: Mapping[str, str]
+) -> dict[str, Any]:
+    """A lane holder, trusted: keeps a network namespace, hands one socket to the sidecar."""
+    return {
+        **_common(image, command, labels),
+        # Agents share the holder's UTS namespace's name and its /etc/hosts.
+        "Hostname": opaque_name(),
+        "User": _OWN_USER,
+        "HostConfig": {
+            **_locked_down(),
+            "NetworkMode": "none",
+            # Else even `none` copies the host's resolver addresses and search domains.
+            "Dns": ["127.0.0.1"],
+            "DnsSearch": ["."],
+            # Read-only is enough to connect to the socket in it.
+            "Binds": [f"{volume}:{RUNTIME_DIR}:ro"],
+            "Memory": 64 * 1024**2,
+            "MemorySwap": 64 * 1024**2,
+            "PidsLimit": 8,
+            "Ulimits": [_ulimit("nofile", 64), _ulimit("core", 0)],
+        },
+    }
+
+
+def sidecar_container(
+    *,
+    image: str,
+    command: Sequence[str],
+    volume: str,
+    network: str,
+    labels: Mapping[str, str],
+) -> dict[str, Any]:
+    """The sidecar, trusted, but what agents send passes through it. Its keys come over stdin."""
+    return {
+        **_common(image, command, labels),
+        "Hostname": opaque_name(),
+        "User": _OWN_USER,
+        "HostConfig": {
+            **_locked_down(),
+            "NetworkMode": network,
+            "Binds": [f"{volume}:{RUNTIME_DIR}:rw"],
+            "Tmpfs": {"/tmp": _tmpfs(64 * 1024**2, uid=65532, mode="1777", flags="noexec")},  # noqa: S108 - inside the container
+            "Memory": 1024**3,
+            "MemorySwap": 1024**3,
+            "PidsLimit": 128,
+            # Not nofile: more than the engine itself may have is refused. The sidecar takes it all.
+            "Ulimits": [_ulimit("core", 0)],
+        },
+    }
+
+
+def _common(image: str, command: Sequence[str], labels: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "Image": image,  # an id, not a tag that may move
+        "Entrypoint": list(command),
+        "Cmd": [],
+        "Labels": dict(labels),
+        # StdinOnce: stdin ends when whoever is attached goes away, so a killed harness is noticed.
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        # No terminal: no TIOCSTI, no escape sequences, stderr apart from stdout.
+        "Tty": False,
+        # An image's own check would run programs beside the agent.
+        "Healthcheck": {"Test": ["NONE"]},
+    }
+
+
+def _locked_down() -> dict[str, Any]:
+    """What holds for every container, trusted or not."""
+    return {
+        "CapDrop": ["ALL"],
+        "Privileged": False,
+        "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp_profile()}"],
+        "ReadonlyRootfs": True,
+        # No /dev/shm, no System V or POSIX queues shared with anyone.
+        "IpcMode": "none",
+        # The container's own cgroup is all it sees of them.
+        "CgroupnsMode": "private",
+        # json-file grew by 1.16 GB in 5 s under a flood; what matters is read from the stream.
+        "LogConfig": {"Type": "none"},
+        # Reaps orphans and passes signals on; process 1 ignores most of them by default.
+        "Init": True,
+        # Exit facts are read from the ended container.
+        "AutoRemove": False,
+        "RestartPolicy": {"Name": "no"},
+    }
+
+
+def _tmpfs(size_bytes: int, *, uid: int, mode: str, flags: str) -> str:
+    inodes = max(1024, size_bytes // _BYTES_PER_INODE)
+    return (
+        f"rw,nosuid,nodev,{flags},size={size_bytes},nr_inodes={inodes},"
+        f"uid={uid},gid={uid},mode={mode}"
+    )
+
+
+def _ulimit(name: str, value: int) -> dict[str, Any]:
+    return {"Name": name, "Soft": value, "Hard": value}

@@ -1,0 +1,238 @@
+"""Agents in hardened throwaway containers, each in a lane whose only way out is the sidecar."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from pacabench.aio import finish
+from pacabench.errors import ImageError, SandboxError, SandboxUnavailableError
+from pacabench.events import Notice
+from pacabench.proxy.control import LANE_PORT
+from pacabench.sandbox.base import Sandbox, SandboxAgent, SandboxContext, SandboxFacts, Session
+from pacabench.sandbox.docker.egress import plan_egress
+from pacabench.sandbox.docker.engine import Engine, open_engine
+from pacabench.sandbox.docker.images import AgentImage, ensure_agent_image, ensure_sidecar_image
+from pacabench.sandbox.docker.labels import Role, RunLabels
+from pacabench.sandbox.docker.lanes import Lane
+from pacabench.sandbox.docker.probe import (
+    PROBE_WITHIN_S,
+    check_promises,
+    probe_command,
+    read_probe,
+)
+from pacabench.sandbox.docker.profile import WORK_DIR, AgentBox
+from pacabench.sandbox.docker.runtime import RuntimePlan
+from pacabench.sandbox.docker.session import DockerSession, agent_command
+from pacabench.sandbox.docker.supervisor import Supervisor, supervise
+from pacabench.sandbox.docker.sweep import remove_session, sweep
+from pacabench.sandbox.environment import agent_variables, virtual_key
+
+_ORIGIN = f"http://127.0.0.1:{LANE_PORT}"
+_TEARDOWN_WITHIN_S = 300.0
+_STARTS_PER_CORE = 2
+"""With more starts at a time the engine gets slower, not faster."""
+
+
+@asynccontextmanager
+async def open_docker_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox]:
+    """A sandbox on the engine that ``docker`` would use.
+
+    What dead harnesses left is removed first, what live ones hold never. On exit everything that
+    this sandbox made is gone.
+
+    Raises:
+        EngineUnreachableError: no engine answers.
+        ImageError: an image is missing and cannot be made.
+        WeakSandboxError: the engine does not keep a promise.
+        SandboxUnavailableError: the sidecar cannot be started.
+    """
+    labels = RunLabels(context.run_id, str(context.run_dir), context.owner)
+    async with open_engine() as engine:
+        await sweep(engine, listener=context.listener)
+        info = await engine.call(lambda client: client.info(), repeatable=True)
+        images = {agent.name: await _image(engine, agent, context) for agent in context.agents}
+        sidecar_image = await ensure_sidecar_image(
+            engine, cache_dir=context.cache_dir, listener=context.listener
+        )
+        egress = plan_egress(context.providers, info)
+        if egress.notice is not None:
+            context.listener(Notice("info", egress.notice))
+        plan = RuntimePlan(
+            engine=engine,
+            context=context,
+            labels=labels,
+            image=sidecar_image,
+            egress=egress,
+            most_lanes=context.concurrency,
+        )
+        try:
+            async with supervise(plan) as supervisor:
+                sandbox = DockerSandbox(plan, supervisor, images, info)
+                await sandbox.probe()
+                yield sandbox
+        finally:
+            await finish(remove_session(engine, labels))
+
+
+async def _image(engine: Engine, agent: SandboxAgent, context: SandboxContext) -> AgentImage:
+    image = await ensure_agent_image(
+        engine, agent, cache_dir=context.cache_dir, listener=context.listener
+    )
+    needed = PurePosixPath(image.source_dir or image.workdir)
+    for volume in image.volumes:
+        if needed.is_relative_to(volume):
+            raise ImageError(
+                f"agent {agent.name!r}: its image declares VOLUME {volume}, which is replaced by "
+                f"an empty directory and so hides {needed}; remove the VOLUME, or build the image "
+                "with another WORKDIR"
+            )
+    return image
+
+
+class DockerSandbox:
+    """Starts agents as containers."""
+
+    def __init__(
+        self,
+        plan: RuntimePlan,
+        supervisor: Supervisor,
+        images: Mapping[str, AgentImage],
+        info: Mapping[str, Any],
+    ) -> None:
+        self._plan = plan
+        self._supervisor = supervisor
+        self._images = images
+        self._starts = asyncio.Semaphore(_STARTS_PER_CORE * int(info.get("NCPU") or 1))
+        self._facts = SandboxFacts(
+            kind="docker",
+            engine=describe_engine(info),
+            image_digests={
+                **{name: image.id for name, image in images.items()},
+                "sidecar": plan.image,
+            },
+        )
+
+    @property
+    def facts(self) -> SandboxFacts:
+        """For the manifest."""
+        return self._facts
+
+    async def start(self, agent: SandboxAgent) -> Session:
+        """See :meth:`pacabench.sandbox.base.Sandbox.start`."""
+        return await self._start(agent, agent.config.command, Role.AGENT)
+
+    async def run_teardown(self, agent: SandboxAgent) -> None:
+        """See :meth:`pacabench.sandbox.base.Sandbox.run_teardown`."""
+        command = agent.config.teardown
+        if command is None:
+            return
+        try:
+            session = await self._start(agent, command, Role.TEARDOWN)
+            try:
+                await session.send(b"", last=True)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_TEARDOWN_WITHIN_S):
+                        while await session.read_line() is not None:
+                            pass
+            finally:
+                end = await finish(session.close())
+        except SandboxError as error:
+            problem = str(error)
+        else:
+            if end.exit_code == 0:
+                return
+            limit = f"was not done within {_TEARDOWN_WITHIN_S:.0f} s"
+            how = limit if end.killed else f"exited with {end.exit_code}"
+            problem = f"it {how}: {end.stderr_tail[-500:]}"
+        self._plan.context.listener(
+            Notice("warning", f"teardown of agent {agent.name!r} failed: {problem}")
+        )
+
+    async def probe(self) -> None:
+        """Look around from within a lane, before any agent does; goes into the facts.
+
+        Raises:
+            WeakSandboxError: a promise does not hold.
+            SandboxUnavailableError: the probe cannot run.
+        """
+        limits = self._plan.context.agents[0].sandbox
+
+        def make_box(lane: Lane, _: str | None) -> AgentBox:
+            return AgentBox(
+                image=self._plan.image,
+                command=probe_command(),
+                env={},
+                work_dir=WORK_DIR,
+                tmpfs=[WORK_DIR],
+                limits=limits,
+                holder=lane.holder,
+                uid=lane.uid,
+            )
+
+        try:
+            session = await self._open(make_box, Role.PROBE, doing="probing the sandbox")
+            try:
+                async with asyncio.timeout(PROBE_WITHIN_S):
+                    line = await session.read_line()
+            finally:
+                end = await finish(session.close())
+        except (SandboxError, TimeoutError) as error:
+            raise SandboxUnavailableError(f"the sandbox could not be probed: {error}") from error
+        found = read_probe(line, end.stderr_tail)
+        check_promises(found, limits, session.uid)
+        self._facts = replace(self._facts, probe=found)
+
+    async def _start(self, agent: SandboxAgent, command: str, role: Role) -> DockerSession:
+        return await self._open(
+            lambda lane, key: self._box(agent, command, lane, key),
+            role,
+            doing=f"starting agent {agent.name!r}",
+        )
+
+    async def _open(
+        self, make_box: Callable[[Lane, str | None], AgentBox], role: Role, *, doing: str
+    ) -> DockerSession:
+        runtime = await self._supervisor.runtime()
+        lane = await runtime.lanes.acquire()
+        key = virtual_key() if self._plan.context.providers else None
+        session = DockerSession(self._plan.engine, runtime, lane, key)
+        try:
+            async with self._starts:
+                box = make_box(lane, key)
+                await finish(session.open(box, self._plan.labels.of(role), doing=doing))
+        except BaseException:
+            await finish(session.close())
+            raise
+        return session
+
+    def _box(self, agent: SandboxAgent, command: str, lane: Lane, key: str | None) -> AgentBox:
+        image = self._images[agent.name]
+        has_source = image.source_dir is not None
+        return AgentBox(
+            image=image.id,
+            command=agent_command(command, image.source_dir),
+            env={
+                "HOME": WORK_DIR if has_source else "/tmp",  # noqa: S108 - inside the container
+                "USER": "agent",
+                "LANG": "C.UTF-8",
+                "PYTHONUNBUFFERED": "1",
+                **agent_variables(agent.env, origin=_ORIGIN if key else None, key=key or ""),
+            },
+            work_dir=WORK_DIR if has_source else image.workdir,
+            tmpfs=[*([WORK_DIR] if has_source else []), *image.volumes],
+            limits=agent.sandbox,
+            holder=lane.holder,
+            uid=lane.uid,
+        )
+
+
+def describe_engine(info: Mapping[str, Any]) -> str:
+    """The engine in one line, for the manifest."""
+    return (
+        f"Docker {info.get('ServerVersion')}, {info.get('OperatingSystem')}, "
+        f"kernel {info.get('KernelVersion')}, {info.get('Architecture')}"
+    )

@@ -1,0 +1,34 @@
+"""The seccomp profile of agents: ``seccomp.json``.
+
+Made from the engine's own default list (moby/profiles, ``seccomp/default.json``, November 2026) for
+processes without any capability, on x86-64 and arm64. What was taken out of that list, and why:
+
+- All rules for capabilities, because agents have none: mount, setns, unshare, bpf,
+  perf_event_open, kernel modules, clocks, reboot, chroot, quotas.
+- ``ptrace``, ``process_vm_readv``, ``process_vm_writev``: a debugger's tools, and a classic way at
+  kernel bugs. ``modify_ldt``: the same.
+- ``fanotify_mark``: nothing without ``fanotify_init``.
+- All 32-bit sub-architectures and the calls that only they have (``socketcall``, ``ipc``, ...).
+  Through ``int 0x80`` a filter on ``socket`` is passed by: AF_VSOCK was reached so.
+- ``socket`` for every family but AF_UNIX, AF_INET, AF_INET6 and AF_NETLINK, the latter for
+  NETLINK_ROUTE only; no AF_PACKET, AF_VSOCK, AF_ALG, AF_XDP, Bluetooth, CAN or TIPC.
+  ``socketpair`` for AF_UNIX only.
+
+Never in that list, and not in this one: io_uring, keyctl and its kin, userfaultfd, kexec, swapon.
+``clone3`` answers ENOSYS, so that C libraries use ``clone``, whose flags a filter can read.
+What is not allowed fails with EPERM.
+"""
+
+import functools
+import json
+from importlib import resources
+
+
+@functools.cache
+def seccomp_profile() -> str:
+    """The profile as the engine takes it in ``SecurityOpt``, without comments."""
+    text = resources.files(__package__).joinpath("seccomp.json").read_text(encoding="utf-8")
+    profile = json.loads(text)
+    for rule in profile["syscalls"]:
+        rule.pop("comment", None)
+    return json.dumps(profile, separators=(",", ":"))

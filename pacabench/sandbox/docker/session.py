@@ -1,0 +1,195 @@
+"""One agent container in a lane, from create to removal."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+
+from pacabench.aio import finish, settle
+from pacabench.errors import SandboxError
+from pacabench.model import ExitFacts
+from pacabench.sandbox.base import STDOUT_LIMIT_BYTES
+from pacabench.sandbox.docker import containers
+from pacabench.sandbox.docker.attach import Attachment, attach
+from pacabench.sandbox.docker.containers import SIGKILL, End
+from pacabench.sandbox.docker.engine import Engine
+from pacabench.sandbox.docker.lanes import Lane
+from pacabench.sandbox.docker.profile import AgentBox, agent_container
+from pacabench.sandbox.docker.runtime import Runtime
+
+_FORCED = (SIGKILL, 15)
+_EXIT_WITHIN_S = 2.0
+"""From the end of the output to the exit."""
+_KILLED_WITHIN_S = 30.0
+"""From SIGKILL to the end that the engine tells of."""
+_NEWS_WITHIN_S = 0.5
+_SALVAGE_WITHIN_S = 120.0
+
+
+class DockerSession:
+    """See :class:`pacabench.sandbox.base.Session`. Opened by the sandbox that made it."""
+
+    def __init__(self, engine: Engine, runtime: Runtime, lane: Lane, key: str | None) -> None:
+        self._engine = engine
+        self._runtime = runtime
+        self._lane = lane
+        self._key = key
+        """None: there is no provider, and nothing is ever bound."""
+        self._container = ""
+        self._attachment: Attachment | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._attempt: str | None = None
+        self._unbinding = asyncio.Lock()
+        self._closing = asyncio.Lock()
+        self._facts: ExitFacts | None = None
+
+    @property
+    def uid(self) -> int:
+        """The user that its agent runs as."""
+        return self._lane.uid
+
+    async def open(self, box: AgentBox, labels: Mapping[str, str], *, doing: str) -> None:
+        """Create, attach, start. Shield it, and close the session when it fails."""
+        engine = self._engine
+        self._container = await containers.create(engine, agent_container(box, labels), doing=doing)
+        self._attachment = await attach(engine, self._container, limit_bytes=STDOUT_LIMIT_BYTES)
+        await containers.start(engine, self._container, doing=doing)
+        self._watch = asyncio.create_task(self._watch_lane(self._attachment))
+
+    async def _watch_lane(self, attachment: Attachment) -> None:
+        await self._lane.link.down.wait()
+        attachment.break_off("its lane went down")
+
+    async def bind(self, attempt_id: str) -> None:
+        """See :meth:`pacabench.sandbox.base.Session.bind`."""
+        if not self._lane.usable:
+            raise SandboxError("the agent's lane went down")
+        if self._key is not None:
+            self._attempt = attempt_id
+            await self._runtime.sidecar.bind(self._lane.lane_id, attempt_id, self._key)
+
+    async def unbind(self) -> None:
+        """See :meth:`pacabench.sandbox.base.Session.unbind`."""
+        async with self._unbinding:
+            if self._attempt is None:
+                return
+            try:
+                await self._runtime.sidecar.unbind(self._lane.lane_id, self._attempt)
+            except SandboxError:
+                self._lane.spoiled = True
+                # The sidecar is dead; its supervisor delivers what it had noted.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_SALVAGE_WITHIN_S):
+                        await self._runtime.salvaged.wait()
+            self._attempt = None
+
+    async def send(self, line: bytes, *, last: bool) -> None:
+        """See :meth:`pacabench.sandbox.base.Session.send`."""
+        attachment = self._attached()
+        await attachment.write(line)
+        if last:
+            attachment.close_stdin()
+
+    async def read_line(self) -> bytes | None:
+        """See :meth:`pacabench.sandbox.base.Session.read_line`."""
+        return await self._attached().read_line()
+
+    async def close(self) -> ExitFacts:
+        """See :meth:`pacabench.sandbox.base.Session.close`."""
+        async with self._closing:
+            if self._facts is None:
+                await self._close()
+            assert self._facts is not None
+            return self._facts
+
+    async def _close(self) -> None:
+        if self._watch is not None:
+            await settle({self._watch})
+        unbinding = asyncio.create_task(self.unbind())
+        try:
+            end, killed = await self._end()
+            self._facts = self._as_facts(end, killed=killed)
+            await self._check_foul_play(end, killed=killed)
+        finally:
+            if self._facts is None:
+                self._facts = self._as_facts(None, killed=True)
+            await finish(self._remove(unbinding))
+
+    async def _end(self) -> tuple[End | None, bool]:
+        """Make it end unless it did; how it ended, and whether it was made to."""
+        if not self._container:
+            return None, False
+        if self._attachment is not None and self._attachment.ended:
+            # About to exit: let it, for its own exit code.
+            with contextlib.suppress(TimeoutError):
+                return await self._read_end(_EXIT_WITHIN_S), False
+        killed = await containers.kill(self._engine, self._container)
+        try:
+            end = await self._read_end(_KILLED_WITHIN_S)
+        except TimeoutError:
+            raise SandboxError(
+                f"a container does not end; see `docker inspect {self._container}`"
+            ) from None
+        return end, killed and (end is None or end.signal == SIGKILL)
+
+    async def _read_end(self, within_s: float) -> End | None:
+        return await containers.read_end(self._engine, self._container, within_s=within_s)
+
+    async def _check_foul_play(self, end: End | None, *, killed: bool) -> None:
+        """An engine that goes down ends agents too; that is not theirs to answer for.
+
+        Raises:
+            SandboxError: it was so.
+        """
+        if killed or end is None or end.out_of_memory or end.signal not in _FORCED:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_NEWS_WITHIN_S):
+                await self._lane.link.down.wait()
+            raise SandboxError("the agent's container and its lane were ended from outside")
+
+    async def _remove(self, unbinding: asyncio.Task[None]) -> None:
+        try:
+            if self._container:
+                await containers.remove(self._engine, self._container)
+        except SandboxError:
+            self._lane.spoiled = True
+            raise
+        finally:
+            if self._attachment is not None:
+                await self._attachment.close()
+            await unbinding
+            await self._runtime.lanes.release(self._lane)
+
+    def _as_facts(self, end: End | None, *, killed: bool) -> ExitFacts:
+        attachment = self._attachment
+        return ExitFacts(
+            exit_code=None if end is None or killed else end.exit_code,
+            signal=SIGKILL if killed else end.signal if end is not None else None,
+            out_of_memory=end is not None and end.out_of_memory,
+            killed=killed,
+            stdout_bytes=attachment.stdout_bytes if attachment else 0,
+            stderr_bytes=attachment.stderr_bytes if attachment else 0,
+            stderr_tail=attachment.stderr_tail if attachment else "",
+        )
+
+    def _attached(self) -> Attachment:
+        if self._attachment is None:
+            raise SandboxError("the session was not opened")
+        return self._attachment
+
+
+_COPY_AND_RUN = """
+cp -a "$1/." . || {
+  echo 'pacabench: the agent does not fit into its work directory; see sandbox.tmp_size' >&2
+  exit 73
+}
+exec /bin/sh -c "$2"
+"""
+"""The root file system is read-only, and agents write beside their code."""
+
+
+def agent_command(command: str, source_dir: str | None) -> Sequence[str]:
+    """What the container runs for the user's ``command``."""
+    if source_dir is None:
+        return ["/bin/sh", "-c", command]
+    return ["/bin/sh", "-c", _COPY_AND_RUN, "agent", source_dir, command]

@@ -1,0 +1,231 @@
+"""The harness's end of the sidecar: requests with replies, and the calls as they come.
+
+The sidecar container is started here too: its provider keys go over its stdin and nowhere else.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pacabench import events
+from pacabench.aio import settle
+from pacabench.errors import SandboxError
+from pacabench.model import CallRecord
+from pacabench.proxy import control
+from pacabench.proxy.control import Bind, Configure, Done, LaneDown, LaneUp, ProviderSpec, Unbind
+from pacabench.sandbox.base import CallSink
+from pacabench.sandbox.docker.attach import Attachment
+
+READY_WITHIN_S = 30.0
+BIND_WITHIN_S = 20.0
+UNBIND_WITHIN_S = 45.0
+"""Longer than the proxy's own patience with calls under way."""
+SHUTDOWN_WITHIN_S = 15.0
+_LOG_LIMIT_BYTES = 64 * 1024**2
+
+
+@dataclass(eq=False, slots=True)
+class LaneLink:
+    """What the sidecar says of one lane."""
+
+    up: asyncio.Event = field(default_factory=asyncio.Event)
+    down: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once and for all: the holder is gone, or the sidecar."""
+
+
+class Sidecar:
+    """A configured sidecar. An async context manager: inside it its messages are read."""
+
+    def __init__(
+        self, attachment: Attachment, on_call: CallSink, listener: events.Listener
+    ) -> None:
+        self._attachment = attachment
+        self._on_call = on_call
+        self._listener = listener
+        self._replies: dict[int, asyncio.Future[str | None]] = {}
+        self._lanes: dict[str, LaneLink] = {}
+        self._delivered: dict[str, set[str]] = {}
+        """Attempt bound at present to ids of its calls that went to the sink."""
+        self._ready = asyncio.Event()
+        self._seq = 0
+        self._last_error = ""
+        self._reader: asyncio.Task[None] | None = None
+        self.lost = asyncio.Event()
+        """The sidecar ended, or cannot be understood any more."""
+
+    async def __aenter__(self) -> Self:
+        self._reader = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._reader is not None
+        await settle({self._reader})
+        self._give_up()
+
+    @property
+    def why(self) -> str:
+        """What is known of its end, for a message."""
+        tail = self._attachment.stderr_tail.strip().splitlines()
+        return self._last_error or (tail[-1][:500] if tail else "it ended without a word")
+
+    async def configure(self, providers: Sequence[ProviderSpec], default: str) -> None:
+        """Tell it the providers and their keys, and wait until it serves.
+
+        Raises:
+            SandboxError: it does not come up.
+        """
+        await self._attachment.write(control.encode(Configure(list(providers), default)))
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                await self._ready.wait()
+        except TimeoutError:
+            raise SandboxError(f"the sidecar was not ready within {READY_WITHIN_S:.0f} s") from None
+        if self.lost.is_set():
+            raise SandboxError(f"the sidecar did not start: {self.why}")
+
+    def link(self, lane: str) -> LaneLink:
+        """Begin to follow ``lane``; call it before its holder starts."""
+        found = self._lanes[lane] = LaneLink()
+        if self.lost.is_set():
+            self._drop(found)
+        return found
+
+    def unlink(self, lane: str) -> None:
+        """Stop following ``lane``."""
+        self._lanes.pop(lane, None)
+
+    async def bind(self, lane: str, attempt_id: str, key: str) -> None:
+        """Count calls in ``lane`` that carry ``key`` for ``attempt_id``.
+
+        Raises:
+            SandboxError: the sidecar or the lane is gone.
+        """
+        self._delivered[attempt_id] = set()
+        error = await self._request(
+            lambda seq: Bind(seq, lane, attempt_id, key), within_s=BIND_WITHIN_S
+        )
+        if error is not None:
+            raise SandboxError(f"the sidecar refused an attempt: {error}")
+
+    async def unbind(self, lane: str, attempt_id: str) -> None:
+        """Refuse further calls in ``lane``. Then every call of ``attempt_id`` went to the sink.
+
+        Raises:
+            SandboxError: the sidecar is gone, or stuck: what it had is in its spool.
+        """
+        await self._request(lambda seq: Unbind(seq, lane), within_s=UNBIND_WITHIN_S)
+        # An error only says that the lane is gone; its calls were recorded and sent before that.
+        self._delivered.pop(attempt_id, None)
+
+    async def shut_down(self) -> None:
+        """Ask it to end, and read what it still says."""
+        await self._attachment.write(control.encode(control.Shutdown()))
+        try:
+            async with asyncio.timeout(SHUTDOWN_WITHIN_S):
+                await self.lost.wait()
+        except TimeoutError:
+            self._last_error = "it did not end when asked"
+
+    def deliver_missing(self, spooled: Sequence[CallRecord]) -> None:
+        """After its death: pass on what it had noted for bound attempts and not sent."""
+        for record in spooled:
+            if record.call_id not in self._delivered.get(record.attempt_id, {record.call_id}):
+                self._deliver(record)
+        self._delivered.clear()
+
+    def _deliver(self, record: CallRecord) -> None:
+        if record.attempt_id in self._delivered:
+            self._delivered[record.attempt_id].add(record.call_id)
+        self._on_call(record)
+
+    async def _request(
+        self, make: Callable[[int], control.Message], *, within_s: float
+    ) -> str | None:
+        self._check_alive()
+        self._seq += 1
+        seq = self._seq
+        reply: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._replies[seq] = reply
+        try:
+            async with asyncio.timeout(within_s):
+                await self._attachment.write(control.encode(make(seq)))
+                return await reply
+        except TimeoutError:
+            self._last_error = f"it did not answer within {within_s:.0f} s"
+            self._give_up()  # stuck is as good as dead: it is replaced, its spool read
+            raise SandboxError(f"the sidecar is gone: {self.why}") from None
+        finally:
+            self._replies.pop(seq, None)
+
+    def _check_alive(self) -> None:
+        if self.lost.is_set():
+            raise SandboxError(f"the sidecar is gone: {self.why}")
+
+    async def _read(self) -> None:
+        try:
+            while (line := await self._attachment.read_line()) is not None:
+                self._take(control.decode(line))
+        except (SandboxError, ValueError) as error:
+            self._last_error = str(error)
+        finally:
+            self._give_up()
+
+    def _take(self, message: control.Message) -> None:
+        match message:
+            case control.Call(record):
+                self._deliver(record)
+            case Done(seq, error):
+                reply = self._replies.get(seq)
+                if reply is not None and not reply.done():
+                    reply.set_result(error)
+            case LaneUp(lane) if lane in self._lanes:
+                self._lanes[lane].up.set()
+            case LaneDown(lane) if lane in self._lanes:
+                self._lanes[lane].down.set()
+            case control.Ready():
+                self._ready.set()
+            case control.Notice(level, text):
+                if level == "error":
+                    self._last_error = text
+                self._listener(events.Notice("warning", f"sidecar: {text}"))
+            case _:
+                pass
+
+    def _give_up(self) -> None:
+        self.lost.set()
+        self._ready.set()
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(SandboxError(f"the sidecar is gone: {self.why}"))
+        for link in self._lanes.values():
+            self._drop(link)
+
+    @staticmethod
+    def _drop(link: LaneLink) -> None:
+        link.up.set()
+        link.down.set()
+
+
+def log_writer(path: Path) -> Callable[[bytes], None]:
+    """A sink for the sidecar's stderr: appends to ``path``, up to a limit.
+
+    What it says may quote agents; it is kept as bytes and never shown raw.
+    """
+    written = 0
+
+    def write(data: bytes) -> None:
+        nonlocal written
+        if written < _LOG_LIMIT_BYTES:
+            written += len(data)
+            with path.open("ab") as file:
+                file.write(data)
+
+    return write

@@ -1,0 +1,225 @@
+"""Agents as plain processes of this machine: for agents the user trusts, or with no engine.
+
+Own session and process group, environment from scratch, resource limits, a temporary home, and the
+proxy in the harness on a random port of 127.0.0.1. It keeps honest programs apart; it is no
+protection: the agent may read the user's files and reach the network.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from pacabench.errors import SandboxError
+from pacabench.events import Notice
+from pacabench.model import ExitFacts
+from pacabench.proxy.gateway import Gateway
+from pacabench.proxy.spool import Spool
+from pacabench.sandbox.base import Sandbox, SandboxAgent, SandboxContext, SandboxFacts, Session
+from pacabench.sandbox.child import Child, ending
+from pacabench.sandbox.environment import agent_variables, virtual_key
+from pacabench.sandbox.orphans import (
+    MARK,
+    kill_marked,
+    make_home,
+    remove_orphans,
+    session_mark,
+)
+from pacabench.sandbox.venv import ensure_environment
+
+_LAUNCHER = Path(__file__).with_name("launch.py")
+_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin:/opt/homebrew/bin"
+
+
+@asynccontextmanager
+async def open_process_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox]:
+    """A sandbox of plain processes. What dead harnesses left running is ended first.
+
+    Raises:
+        SandboxUnavailableError: an agent's Python environment cannot be made.
+    """
+    if killed := await asyncio.to_thread(remove_orphans):
+        context.listener(Notice("info", f"ended {killed} processes that a killed run left"))
+    programs = {
+        agent.name: await ensure_environment(agent, context.cache_dir, context.listener)
+        for agent in context.agents
+    }
+    if not context.providers:
+        yield ProcessSandbox(context, programs, None)
+        return
+    with _live_spool(context.run_dir) as spool:
+        async with Gateway(
+            context.providers, context.default_provider, context.on_call, spool
+        ) as gateway:
+            yield ProcessSandbox(context, programs, gateway)
+
+
+@contextmanager
+def _live_spool(run_dir: Path) -> Iterator[Spool]:
+    """A spool that is locked while this process lives, and gone when all of it was delivered."""
+    folder = run_dir / "spool"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"process-{os.urandom(8).hex()}"
+    spool = Spool(path)
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield spool
+    finally:
+        spool.close()
+    path.unlink(missing_ok=True)
+
+
+class ProcessSandbox:
+    """Starts agents as processes."""
+
+    def __init__(
+        self, context: SandboxContext, programs: dict[str, Path], gateway: Gateway | None
+    ) -> None:
+        self._context = context
+        self._programs = programs
+        self._gateway = gateway
+        self._facts = SandboxFacts(kind="process", engine=None, image_digests={})
+
+    @property
+    def facts(self) -> SandboxFacts:
+        """For the manifest."""
+        return self._facts
+
+    async def start(self, agent: SandboxAgent) -> Session:
+        """See :meth:`pacabench.sandbox.base.Sandbox.start`."""
+        key = virtual_key()
+        home = make_home(self._context.owner)
+        session: ProcessSession | None = None
+        lane = home.name
+        origin: str | None = None
+        try:
+            if self._gateway is not None:
+                origin = f"http://127.0.0.1:{await _open_lane(self._gateway, lane)}"
+            variables = agent_variables(agent.env, origin=origin, key=key)
+            child = await _spawn(
+                agent, agent.config.command, self._environment(agent, home, variables)
+            )
+            session = ProcessSession(child, self._gateway, lane, key, home)
+        except OSError as error:
+            raise SandboxError(f"agent {agent.name} cannot be started: {error}") from error
+        finally:
+            if session is None:
+                if self._gateway is not None and origin is not None:
+                    await self._gateway.remove_lane(lane)
+                await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+        return session
+
+    async def run_teardown(self, agent: SandboxAgent) -> None:
+        """See :meth:`pacabench.sandbox.base.Sandbox.run_teardown`."""
+        command = agent.config.teardown
+        if command is None:
+            return
+        home = make_home(self._context.owner)
+        try:
+            variables = agent_variables(agent.env, origin=None, key="")
+            child = await _spawn(agent, command, self._environment(agent, home, variables))
+            session = ProcessSession(child, None, home.name, "", home)
+        except OSError as error:
+            await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+            self._context.listener(Notice("warning", f"{agent.name}: teardown failed: {error}"))
+            return
+        await session.send(b"", last=True)
+        while await session.read_line() is not None:
+            pass
+        end = await session.close()
+        if end.exit_code:
+            text = f"{agent.name}: teardown exited with {end.exit_code}: {end.stderr_tail[-500:]}"
+            self._context.listener(Notice("warning", text))
+
+    def _environment(
+        self, agent: SandboxAgent, home: Path, variables: dict[str, str]
+    ) -> dict[str, str]:
+        return {
+            "PATH": f"{self._programs[agent.name]}{os.pathsep}{_SYSTEM_PATH}",
+            "HOME": str(home),
+            "TMPDIR": str(home),
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            **variables,
+            MARK: session_mark(home),
+        }
+
+
+async def _spawn(agent: SandboxAgent, command: str, env: dict[str, str]) -> Child:
+    limits = [str(agent.sandbox.memory), str(agent.sandbox.tmp_size)]
+    return await Child.start(
+        [sys.executable, "-I", "-S", str(_LAUNCHER), *limits, command],
+        cwd=agent.source or agent.project,
+        env=env,
+    )
+
+
+async def _open_lane(gateway: Gateway, lane: str) -> int:
+    """Serve ``lane`` on a free port, and return it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port: int = listener.getsockname()[1]
+    try:
+        await gateway.add_lane(lane, listener)
+    except BaseException:
+        listener.close()
+        raise
+    return port
+
+
+class ProcessSession:
+    """One agent process and all that it started in its group."""
+
+    def __init__(
+        self, child: Child, gateway: Gateway | None, lane: str, key: str, home: Path
+    ) -> None:
+        self._child = child
+        self._gateway = gateway
+        self._lane = lane
+        self._key = key
+        self._home = home
+        self._facts: ExitFacts | None = None
+
+    async def bind(self, attempt_id: str) -> None:
+        """See :meth:`pacabench.sandbox.base.Session.bind`."""
+        if self._gateway is not None:
+            self._gateway.bind(self._lane, attempt_id, self._key)
+
+    async def unbind(self) -> None:
+        """See :meth:`pacabench.sandbox.base.Session.unbind`."""
+        if self._gateway is not None and self._facts is None:
+            await self._gateway.unbind(self._lane)
+
+    async def send(self, line: bytes, *, last: bool) -> None:
+        """See :meth:`pacabench.sandbox.base.Session.send`."""
+        self._child.write(line, last=last)
+
+    async def read_line(self) -> bytes | None:
+        """See :meth:`pacabench.sandbox.base.Session.read_line`."""
+        return await self._child.out.read_line()
+
+    async def close(self) -> ExitFacts:
+        """See :meth:`pacabench.sandbox.base.Session.close`."""
+        if self._facts is None:
+            # One whose output has ended is about to exit: let it, for its own exit code.
+            by_itself = await self._child.exited(within_s=2.0 if self._child.out.ended else 0.0)
+            exit_code, ended_by = ending(await self._child.end())
+            await asyncio.to_thread(kill_marked, session_mark(self._home))
+            if self._gateway is not None:
+                await self._gateway.remove_lane(self._lane)  # its calls are recorded then
+            self._facts = ExitFacts(
+                exit_code=exit_code,
+                signal=ended_by,
+                out_of_memory=False,
+                killed=not by_itself,
+                stdout_bytes=self._child.out.total_bytes,
+                stderr_bytes=self._child.err.total_bytes,
+                stderr_tail=self._child.err.text(),
+            )
+            await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
+        return self._facts

@@ -1,0 +1,44 @@
+"""The journal: what a run leaves on disk, who may write it, and how it is read.
+
+``run_store`` is the one writer of a run, ``record`` the reader; ``lines``, ``journal``, ``commit``
+and ``reader`` make the files hold whole lines only. ``docs/journal.md`` says what is promised.
+"""
+
+from pacabench.store.manifest import (
+    Manifest,
+    ProviderRecord,
+    SandboxRecord,
+    Selection,
+    Session,
+    fingerprint,
+    utc_now,
+)
+from pacabench.store.names import check_run_id, new_run_id
+from pacabench.store.record import (
+    BrokenRun,
+    RunRecord,
+    RunStatus,
+    find_run,
+    list_runs,
+    load_run,
+)
+from pacabench.store.run_store import RunStore
+
+__all__ = [
+    "BrokenRun",
+    "Manifest",
+    "ProviderRecord",
+    "RunRecord",
+    "RunStatus",
+    "RunStore",
+    "SandboxRecord",
+    "Selection",
+    "Session",
+    "check_run_id",
+    "find_run",
+    "fingerprint",
+    "list_runs",
+    "load_run",
+    "new_run_id",
+    "utc_now",
+]

@@ -1,0 +1,167 @@
+"""``run.json``: what a run is made of, and the sessions that worked on it."""
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pacabench.errors import JournalError
+from pacabench.model import JSON, Outcome
+from pacabench.store.files import read_regular, replace_file
+
+SCHEMA_VERSION = 1
+_FILE = "run.json"
+_LARGEST_BYTES = 64 * 1024**2
+
+StoredStatus: TypeAlias = Literal["running", "finished", "stopped"]
+SessionEnd: TypeAlias = Literal["finished", "stopped", "failed", "died"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SandboxRecord(_Part):
+    """Where the agents ran."""
+
+    kind: str
+    engine: str | None = None
+    """Version, OS and kernel; None without an engine."""
+    image_digests: dict[str, str] = Field(default_factory=dict)
+    """Agent name (and ``sidecar``) to image id."""
+    probe: dict[str, Any] = Field(default_factory=dict)
+    """What the effect probe read back."""
+
+
+class ProviderRecord(_Part):
+    """An LLM provider, without key or address."""
+
+    name: str
+    kind: str
+
+
+class Selection(_Part):
+    """Which part of the benchmark was asked for. None: all of it."""
+
+    limit: int | None = None
+    """Cases per data set."""
+    agents: tuple[str, ...] | None = None
+    datasets: tuple[str, ...] | None = None
+
+
+class Session(_Part):
+    """One harness process that worked on the run."""
+
+    started: str
+    """ISO 8601, UTC."""
+    host: str
+    pid: int
+    finished: str | None = None
+    """None while it works. Of one that died: when the next session noticed."""
+    ended: SessionEnd | None = None
+    """``failed``: an error stopped it. ``died``: killed, or the machine went down."""
+    results_bytes: int = 0
+    """How much of ``results.jsonl`` was surely on disk at its end."""
+    calls_bytes: int = 0
+    """As ``results_bytes``, of ``calls.jsonl``."""
+
+
+class Manifest(_Part):
+    """Everything about a run but its results and calls."""
+
+    run_id: str
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    """Of the benchmark."""
+    description: str = ""
+    version: str = "0"
+    author: str = ""
+    status: StoredStatus = "running"
+    """``running`` also after a kill -9; :func:`~pacabench.store.record.load_run` looks closer."""
+    started: str
+    """ISO 8601, UTC, of the first session."""
+    finished: str | None = None
+    """Of the session that left the run finished or stopped."""
+    package_version: str
+    python: str
+    platform: str
+    prices_version: str | None = None
+    """The snapshot of ``genai-prices`` that costs were computed with."""
+    sandbox: SandboxRecord
+    dataset_hashes: dict[str, str] = Field(default_factory=dict)
+    agent_fingerprints: dict[str, str] = Field(default_factory=dict)
+    agent_files: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Agent to its files, each with a short hash of its content, so that a change has a name."""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """Canonical and without secrets."""
+    config_fingerprint: str = ""
+    """``sha256:...`` of ``config``, see :func:`fingerprint`."""
+    config_path: str = ""
+    flags: dict[str, Any] = Field(default_factory=dict)
+    """Overrides as they were given on the command line."""
+    selection: Selection = Selection()
+    planned_cases: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Agent to data set to number of cases."""
+    providers: tuple[ProviderRecord, ...] = ()
+    outcomes: dict[Outcome, int] | None = None
+    """Deciding outcomes at the end of the last session; None while one works or after a crash."""
+    sessions: tuple[Session, ...] = ()
+
+
+def utc_now() -> str:
+    """Now, as the manifest writes times: ``2026-01-31T23:59:59.123Z``."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def fingerprint(value: JSON) -> str:
+    """``sha256:...`` of ``value``; the order of keys does not matter."""
+    canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
+
+
+def has_manifest(run_dir: Path) -> bool:
+    """Whether ``run_dir`` looks like a run."""
+    return (run_dir / _FILE).is_file()
+
+
+def read_manifest(run_dir: Path) -> Manifest:
+    """The manifest of the run in ``run_dir``.
+
+    Raises:
+        JournalError: it is missing, damaged, or of a newer version.
+    """
+    path = run_dir / _FILE
+    content = read_regular(path, _LARGEST_BYTES)
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        if _version(content) > SCHEMA_VERSION:
+            raise JournalError(f"{path} was written by a newer PacaBench. Update.") from error
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole file"
+        raise JournalError(f"{path} cannot be read ({where}: {first['msg']}).") from error
+
+
+def write_manifest(run_dir: Path, manifest: Manifest) -> None:
+    """Replace the manifest atomically and durably.
+
+    Raises:
+        JournalError: the disk does not take it; the old one stands.
+    """
+    replace_file(run_dir / _FILE, encode_manifest(manifest))
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """``run.json`` as bytes."""
+    return manifest.model_dump_json(indent=2).encode() + b"\n"
+
+
+def _version(content: bytes) -> int:
+    try:
+        version = orjson.loads(content)["schema_version"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return 0
+    return version if isinstance(version, int) else 0

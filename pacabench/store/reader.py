@@ -1,0 +1,156 @@
+"""Reading a journal file: every whole line, and a judgement of what is not whole."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from pacabench.errors import JournalError
+from pacabench.model import CaseResult, MeteredCall
+from pacabench.store.files import file_error, open_regular
+from pacabench.store.lines import VERSION, durable_of, is_whole, version_of
+
+RESULTS = "results.jsonl"
+CALLS = "calls.jsonl"
+_LONGEST_LINE = 1 << 30
+"""A longer one is damage: an answer has at most 32 MB, and JSON escapes make six of one byte."""
+_BUFFER_BYTES = 1 << 18
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _ResultLine:
+    v: int
+    durable: int
+    result: CaseResult
+
+
+@dataclass(frozen=True, slots=True)
+class _CallLine:
+    v: int
+    durable: int
+    call: MeteredCall
+
+
+class JournalReader(Generic[T]):
+    """Iterates over ``(offset, record)`` of one file, as far as it was written when opened.
+
+    Works beside a harness that writes. Lines at the end that are not whole never counted: the
+    iteration stops before them, and ``end`` tells where. After damage in the middle come lines that
+    are whole and say that it was on disk when they were written: that is an error.
+    """
+
+    def __init__(self, path: Path, decode: Callable[[bytes], T], *, synced: int = 0) -> None:
+        self.path = path
+        self.end = 0
+        """Bytes from the start that are whole lines; final once the iteration is over."""
+        self.size = 0
+        """Bytes that the file had when the iteration began."""
+        self.whole_lines = 0
+        """How many of them there are; final as ``end``."""
+        self._decode = decode
+        self.synced = synced
+        """Bytes that were on disk at the end of an earlier session."""
+
+    def __iter__(self) -> Iterator[tuple[int, T]]:
+        """Every whole line's offset and record.
+
+        Raises:
+            JournalError: damage in the middle, a line of a newer version, or an unreadable file.
+        """
+        with os.fdopen(open_regular(self.path, os.O_RDONLY), "rb", _BUFFER_BYTES) as file:
+            self.size = os.fstat(file.fileno()).st_size
+            self.end = self.whole_lines = 0
+            for line in _lines(self.path, file, self.size):
+                if not is_whole(line):
+                    self._judge(_lines(self.path, file, self.size))
+                    return
+                yield self.end, self._record(line, self.whole_lines + 1)
+                self.end += len(line)
+                self.whole_lines += 1
+
+    def at(self, offsets: Iterable[int]) -> Iterator[T]:
+        """The records of the lines that begin at ``offsets``, in that order.
+
+        Raises:
+            JournalError: no whole line begins there (any more).
+        """
+        with os.fdopen(open_regular(self.path, os.O_RDONLY), "rb") as file:
+            for offset in offsets:
+                file.seek(offset)
+                line = file.readline(_LONGEST_LINE)
+                if not is_whole(line):
+                    raise JournalError(f"{self.path} is damaged at byte {offset}.")
+                yield self._record(line, None)
+
+    def _judge(self, rest: Iterator[bytes]) -> None:
+        """Raise if the line at ``self.end``, which is not whole, had counted once."""
+        known = max((durable_of(line) for line in rest if is_whole(line)), default=None)
+        if known is not None and max(known, self.synced) > self.end:
+            raise JournalError(
+                f"{self.path} line {self.whole_lines + 1} (byte {self.end}) is damaged: its "
+                "checksum does not match, and whole lines follow it. Nothing was changed. Restore "
+                "the file from a backup, or delete that line, which loses what it recorded: a "
+                "result's case runs again on `pacabench resume`, a call's tokens are uncounted."
+            )
+
+    def _record(self, line: bytes, number: int | None) -> T:
+        if version_of(line) > VERSION:
+            raise JournalError(f"{self.path} was written by a newer PacaBench. Update.")
+        try:
+            return self._decode(line)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            key = ".".join(map(str, first["loc"]))
+            where = "" if number is None else f" line {number}"
+            raise JournalError(
+                f"{self.path}{where} is no record that this PacaBench knows "
+                f"({key}: {first['msg']})."
+            ) from error
+
+
+def read_results(run_dir: Path, *, synced: int = 0) -> JournalReader[CaseResult]:
+    """The results of the run in ``run_dir``; ``synced`` bytes of the file had once been on disk."""
+    adapter = _result_adapter()
+    return JournalReader(
+        run_dir / RESULTS, lambda line: adapter.validate_json(line).result, synced=synced
+    )
+
+
+def read_calls(run_dir: Path, *, synced: int = 0) -> JournalReader[MeteredCall]:
+    """The LLM calls of the run in ``run_dir``; ``synced`` as in :func:`read_results`."""
+    adapter = _call_adapter()
+    return JournalReader(
+        run_dir / CALLS, lambda line: adapter.validate_json(line).call, synced=synced
+    )
+
+
+def check_calls(run_dir: Path, *, synced: int = 0) -> JournalReader[None]:
+    """As :func:`read_calls`, but only checksums are looked at: several times as fast."""
+    return JournalReader(run_dir / CALLS, lambda _: None, synced=synced)
+
+
+@cache
+def _result_adapter() -> TypeAdapter[_ResultLine]:
+    return TypeAdapter(_ResultLine)
+
+
+@cache
+def _call_adapter() -> TypeAdapter[_CallLine]:
+    return TypeAdapter(_CallLine)
+
+
+def _lines(path: Path, file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Lines with their newlines up to byte ``size``; what was appended since is left out."""
+    left = size - file.tell()
+    try:
+        while left > 0 and (line := file.readline(min(left, _LONGEST_LINE))):
+            left -= len(line)
+            yield line
+    except OSError as error:
+        raise file_error("read", path, error) from error

@@ -1,0 +1,336 @@
+"""The directory of a run, as the one harness that holds it sees it."""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pacabench.errors import JournalError, UsageError
+from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall
+from pacabench.owner import Owner, current_owner
+from pacabench.store.commit import GroupCommit
+from pacabench.store.files import file_error, make_directory, sync_directory, write_new
+from pacabench.store.journal import Journal, cut_back
+from pacabench.store.lines import encode
+from pacabench.store.lock import RunLock, take_lock
+from pacabench.store.logs import keep_log
+from pacabench.store.manifest import (
+    Manifest,
+    Session,
+    SessionEnd,
+    encode_manifest,
+    has_manifest,
+    read_manifest,
+    utc_now,
+    write_manifest,
+)
+from pacabench.store.names import check_run_id
+from pacabench.store.reader import (
+    CALLS,
+    RESULTS,
+    JournalReader,
+    check_calls,
+    read_calls,
+    read_results,
+)
+from pacabench.store.spool import read_spools, remove_spool
+
+T = TypeVar("T")
+
+
+class RunStore:
+    """Reads and writes one run. Use as a context manager, made by ``create`` or ``open``.
+
+    What was appended is never changed. Methods without ``async`` block for as long as the disk
+    does; all are for one thread, the event loop's.
+    """
+
+    run_dir: Path
+    manifest: Manifest
+    results: list[CaseResult]
+    """All attempts in the order in which they ended, slim: what the agent, the data set and the
+    evaluator said is None. :func:`~pacabench.store.record.load_run` reads them whole."""
+    repairs: list[str]
+    """What ``open`` cut off, or what it misses, for people."""
+    previous_owner: Owner | None
+    """The harness that held the run last, if it died without giving it back."""
+
+    def __init__(
+        self, run_dir: Path, lock: RunLock, results: list[CaseResult], repairs: list[str]
+    ) -> None:
+        self.run_dir = run_dir
+        self.manifest = read_manifest(run_dir)
+        self.results = results
+        self.repairs = repairs
+        self.previous_owner = lock.previous
+        self._lock = lock
+        self._results = Journal(run_dir / RESULTS, "result")
+        self._calls = Journal(run_dir / CALLS, "call")
+        self._commit = GroupCommit(self._results, self._calls)
+
+    @classmethod
+    def create(cls, runs_dir: Path, manifest: Manifest, config_text: str) -> Self:
+        """Make the directory ``runs_dir/<run id>``; it appears whole or not at all.
+
+        Raises:
+            UsageError: the run id cannot name a directory, or there is such a run.
+            JournalError: the directory cannot be made.
+        """
+        run_dir = runs_dir / check_run_id(manifest.run_id)
+        if os.path.lexists(run_dir):
+            raise UsageError(f"{run_dir} exists already; choose another --run-id.")
+        draft = runs_dir / f".{manifest.run_id}.{os.getpid()}.new"
+        with contextlib.ExitStack() as undo:
+            try:
+                make_directory(runs_dir)
+                draft.mkdir()
+                undo.callback(shutil.rmtree, draft, ignore_errors=True)
+                lock = take_lock(draft)
+                undo.callback(lock.release)
+                _furnish(draft, manifest, config_text)
+                draft.rename(run_dir)
+                sync_directory(runs_dir)
+                store = cls(run_dir, lock, [], [])
+            except OSError as error:
+                raise file_error("create", run_dir, error) from error
+            undo.pop_all()
+        return store
+
+    @classmethod
+    def open(cls, run_dir: Path) -> Self:
+        """Take the run, and bring its files into order.
+
+        A torn end of a journal file is cut off and noted in ``repairs``; what was cut is kept in a
+        file beside it.
+
+        Raises:
+            RunLockedError: a harness that lives holds it.
+            JournalError: a file is damaged in the middle, missing, or cannot be read. Nothing was
+                changed.
+        """
+        if not has_manifest(run_dir):
+            raise JournalError(f"{run_dir} is no run: it has no run.json.")
+        lock = take_lock(run_dir)
+        with contextlib.ExitStack() as undo:
+            undo.callback(lock.release)
+            sessions = read_manifest(run_dir).sessions
+            synced = max((session.results_bytes for session in sessions), default=0)
+            reader = read_results(run_dir, synced=synced)
+            results = [_slim(result) for _, result in reader]
+            synced = max((session.calls_bytes for session in sessions), default=0)
+            calls = check_calls(run_dir, synced=synced)
+            for _ in calls:
+                pass
+            # Only now, when both files are known to be sound, is one of them touched.
+            store = cls(run_dir, lock, results, [*_repair(reader), *_repair(calls)])
+            undo.pop_all()
+        return store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def deciding(self) -> dict[CaseKey, CaseResult]:
+        """The last attempt of each case that has one; slim as ``results``."""
+        return {result.key: result for result in self.results}
+
+    def attempts_made(self) -> Counter[CaseKey]:
+        """How many attempts of each case have a result."""
+        return Counter(result.key for result in self.results)
+
+    def calls(self) -> Iterator[MeteredCall]:
+        """All LLM calls on record, read from the file.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return (call for _, call in read_calls(self.run_dir))
+
+    def begin_session(self, **changes: Any) -> None:
+        """Note in the manifest that this process works on the run; ``changes`` are its other news.
+
+        A session that never noted its end died.
+
+        Raises:
+            JournalError: the manifest cannot be written.
+        """
+        owner, now = current_owner(), utc_now()
+        past = [
+            session
+            if session.ended is not None
+            else session.model_copy(update={"finished": now, "ended": "died"})
+            for session in self.manifest.sessions
+        ]
+        session = Session(started=now, host=owner.host, pid=owner.pid)
+        self.update_manifest(
+            status="running", finished=None, outcomes=None, sessions=(*past, session), **changes
+        )
+
+    def end_session(self, ended: SessionEnd) -> None:
+        """Put everything on disk and note in the manifest how this session ended.
+
+        The run is ``finished`` if the session is, else ``stopped``: it can be resumed.
+
+        Raises:
+            JournalError: the disk does not take it.
+        """
+        self._commit.close()
+        self._calls.sync()
+        now = utc_now()
+        sessions = list(self.manifest.sessions)
+        if sessions:
+            news = {
+                "finished": now,
+                "ended": ended,
+                "results_bytes": self._results.durable,
+                "calls_bytes": self._calls.durable,
+            }
+            sessions[-1] = sessions[-1].model_copy(update=news)
+        self.update_manifest(
+            status="finished" if ended == "finished" else "stopped",
+            finished=now,
+            outcomes=dict(Counter(result.outcome for result in self.deciding().values())),
+            sessions=tuple(sessions),
+        )
+
+    def update_manifest(self, **changes: Any) -> None:
+        """Change fields of the manifest, atomically and durably.
+
+        Raises:
+            JournalError: it cannot be written; the old one stands.
+        """
+        fields = {name: getattr(self.manifest, name) for name in Manifest.model_fields}
+        manifest = Manifest.model_validate({**fields, **changes})
+        write_manifest(self.run_dir, manifest)
+        self.manifest = manifest
+
+    async def append_result(self, result: CaseResult) -> None:
+        """Return once ``result`` and all calls that were appended before it are on disk.
+
+        Many that wait share one fsync. On cancellation it still gets there first.
+
+        Raises:
+            JournalError: it is not on disk, and nothing will be any more: the run must stop.
+        """
+        await self._commit.append(encode(result))
+        self.results.append(_slim(result))
+
+    def append_call(self, call: MeteredCall) -> None:
+        """Hand ``call`` to the system at once; it is on disk with the next result.
+
+        Raises nothing: it is called by whoever meters, who could not do anything about it. When
+        it cannot be written, the attempt's :meth:`append_result` says so and ends the run.
+        """
+        with contextlib.suppress(JournalError):
+            self._put_call(call)
+
+    def import_spool(
+        self, keys: Iterable[CaseKey], cost: Callable[[CallRecord], float | None]
+    ) -> int:
+        """Take over what proxies left in ``spool/`` and no harness heard of; how many calls.
+
+        Idempotent: a call that is on record is passed over, and a file goes when all its calls are
+        on disk. A file with calls of no case in ``keys`` stays for a later session.
+
+        Raises:
+            JournalError: a file cannot be read, or the journal not written.
+        """
+        spools = read_spools(self.run_dir)
+        if not spools:
+            return 0
+        known = {call.call.call_id for call in self.calls()}
+        owners = {key.digest: key for key in (*keys, *(result.key for result in self.results))}
+        added = 0
+        for spool in spools:
+            for call in spool.calls:
+                key = owners.get(call.attempt_id.partition("-")[0])
+                if call.call_id not in known and key is not None:
+                    self._put_call(MeteredCall(key, call, cost(call), recovered=True))
+                    known.add(call.call_id)
+                    added += 1
+            self._calls.sync()
+            if all(call.call_id in known for call in spool.calls):
+                remove_spool(spool)
+        return added
+
+    async def keep_log(self, attempt_id: str, log: bytes, stderr: str) -> str | None:
+        """Keep what an agent wrote besides its answer; the file's name, None where it is nothing.
+
+        Raises:
+            JournalError: the file cannot be written.
+        """
+        if not log and not stderr:
+            return None
+        return await asyncio.to_thread(keep_log, self.run_dir, attempt_id, log, stderr)
+
+    def close(self) -> None:
+        """Write what waits and give the run back. Idempotent.
+
+        A session that has not ended yet has failed. Nothing is raised: what could not be written
+        was raised to whoever appended it.
+        """
+        try:
+            if self.manifest.sessions and self.manifest.sessions[-1].ended is None:
+                with contextlib.suppress(JournalError):  # the next session notes that it died
+                    self.end_session("failed")
+        finally:
+            self._commit.close()
+            self._results.close()
+            self._calls.close()
+            self._lock.release()
+
+    def _put_call(self, call: MeteredCall) -> None:
+        """One file that cannot be written ends both; the writer of results sees to that itself."""
+        if self._results.failure is not None:
+            raise self._results.failure
+        self._calls.append([encode(call)])
+
+
+def _furnish(draft: Path, manifest: Manifest, config_text: str) -> None:
+    for folder in ("logs", "spool"):
+        (draft / folder).mkdir()
+    write_new(draft / RESULTS, b"")
+    write_new(draft / CALLS, b"")
+    write_new(draft / "config.yaml", config_text.encode("utf-8", "surrogateescape"))
+    write_new(draft / "run.json", encode_manifest(manifest))
+    sync_directory(draft)
+
+
+def _slim(result: CaseResult) -> CaseResult:
+    return dataclasses.replace(
+        result, output=None, expected=None, error=None, evaluation=None, exit=None, log=None
+    )
+
+
+def _repair(reader: JournalReader[T]) -> Sequence[str]:
+    """Cut off what is behind the last whole line, keep it in a file, and say so."""
+    notes = []
+    name = reader.path.name
+    if reader.size > reader.end:
+        kept = reader.path.with_name(f"{name}.cut-{reader.end}-{secrets.token_hex(4)}")
+        tail = cut_back(reader.path, reader.end)
+        write_new(kept, tail)
+        notes.append(
+            f"{name}: cut {len(tail)} bytes after line {reader.whole_lines} that are no whole line "
+            f"(torn by a crash, or damaged); they are in {kept.name}"
+        )
+    if reader.end < reader.synced:
+        notes.append(
+            f"{name}: {reader.synced - reader.end} bytes at its end are missing that were on disk "
+            "when the last session ended; the cases concerned run again"
+        )
+    return notes

@@ -1,0 +1,68 @@
+"""``spool/``: calls that a proxy noted by itself, for when no harness is there to hear of them."""
+
+import fcntl
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pacabench.errors import JournalError
+from pacabench.model import CallRecord
+from pacabench.proxy.spool import parse_spool
+from pacabench.store.files import file_error, open_regular, sync_directory
+
+_FOLDER = "spool"
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolFile:
+    """One proxy's notes."""
+
+    path: Path
+    calls: Sequence[CallRecord]
+
+
+def read_spools(run_dir: Path) -> list[SpoolFile]:
+    """Every file in ``spool/`` that no proxy writes to any more, by name.
+
+    A live proxy of this machine holds a lock (``flock``) on its file.
+
+    Raises:
+        JournalError: something in there is no readable file.
+    """
+    folder = run_dir / _FOLDER
+    try:
+        if not stat.S_ISDIR(folder.lstat().st_mode):
+            raise JournalError(f"{folder} is no directory. Somebody put it there; take it away.")
+        paths = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise file_error("read", folder, error) from error
+    return [spool for path in paths if (spool := _read(path)) is not None]
+
+
+def _read(path: Path) -> SpoolFile | None:
+    """None: it is still written to."""
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return SpoolFile(path, parse_spool(file.read()))
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise file_error("read", path, error) from error
+
+
+def remove_spool(spool: SpoolFile) -> None:
+    """Remove a file whose calls are all on record.
+
+    Raises:
+        JournalError: it cannot be removed.
+    """
+    try:
+        spool.path.unlink(missing_ok=True)
+        sync_directory(spool.path.parent)
+    except OSError as error:
+        raise file_error("remove", spool.path, error) from error

@@ -1,0 +1,126 @@
+"""The commands that talk to the engine."""
+
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+
+
+@pytest.fixture
+def boxed(small: Any, cache_dir: Path) -> Any:
+    """The small project in containers."""
+    text = (small.path / "pacabench.yaml").read_text()
+    text = text.replace("sandbox: {kind: process}", "sandbox: {memory: 256m}")
+    text = text.replace("max_retries: 0", f"max_retries: 0\n  cache_directory: {cache_dir}")
+    text = text.replace("timeout_seconds: 30", "timeout_seconds: 120")
+    small.write("pacabench.yaml", text)
+    return small
+
+
+@pytest.fixture
+def containers() -> Callable[[str], list[str]]:
+    """Ids of all containers of a run."""
+
+    def find(run_id: str) -> list[str]:
+        client = docker.from_env()
+        try:
+            found = client.api.containers(all=True, filters={"label": f"pacabench.run={run_id}"})
+        finally:
+            client.close()
+        return [container["Id"] for container in found]
+
+    return find
+
+
+@pytest.mark.docker
+class TestWithEngine:
+    def test_images_are_made_once_and_listed(self, boxed: Any) -> None:
+        first = boxed.ended(boxed.start("images", "build"), within_s=600)
+        assert first.code == 0, first.err
+        assert "sidecar" in first.out
+        assert boxed.run("images", "build").out == first.out
+        only = boxed.run("images", "build", "-a", "second").out
+        assert "first" not in only
+        listed = json.loads(boxed.run("images", "list", "--json").out)
+        known = {image["id"] for image in listed["images"]}
+        assert {line.split()[1] for line in first.out.splitlines()} <= known
+        assert "sidecar" in boxed.run("images", "list").out
+
+    def test_a_run_ends_with_the_same_figures_and_leaves_nothing(
+        self, boxed: Any, containers: Callable[[str], list[str]]
+    ) -> None:
+        run_id = f"cli-{uuid.uuid4().hex[:8]}"
+        ended = boxed.ended(boxed.start("run", "-q", "--run-id", run_id), within_s=600)
+        assert ended.code == 0, ended.err
+        assert "66.7% accuracy, 4 passed, 2 failed" in ended.out
+        assert "6 calls" in ended.out
+        assert containers(run_id) == []
+        found = json.loads(boxed.run("export", run_id).out)
+        assert found["run"]["sandbox"] == "docker"
+        assert found["run"]["image_digests"].keys() == {"first", "second", "sidecar"}
+
+    def test_clean_takes_what_a_dead_run_left_and_nothing_of_a_live_one(
+        self, boxed: Any, containers: Callable[[str], list[str]]
+    ) -> None:
+        boxed.cases(
+            {"case_id": "quick", "input": "one", "expected": "one"},
+            {"case_id": "long", "input": "two", "expected": "two", "sleep_s": 25},
+        )
+        dead, live = (f"cli-{uuid.uuid4().hex[:8]}" for _ in range(2))
+        killed = boxed.start("run", "-q", "--run-id", dead, "-a", "first")
+        boxed.wait_for_results(dead, 1, within_s=300)
+        killed.kill()
+        boxed.ended(killed)
+        assert containers(dead)
+        goes_on = boxed.start("run", "-q", "--run-id", live, "-a", "first")
+        boxed.wait_for_results(live, 1, within_s=300)
+        cleaned = boxed.run("clean")
+        assert cleaned.code == 0, cleaned.err
+        assert containers(dead) == []
+        ended = boxed.ended(goes_on, within_s=300)
+        assert (ended.code, ended.err) == (0, "")
+        assert "2 passed" in ended.out
+        assert f"run {live}" not in cleaned.out
+        assert dead not in boxed.run("clean", "--dry-run").out
+
+    def test_doctor_finds_all_that_a_run_needs(self, boxed: Any) -> None:
+        ended = boxed.run("doctor", "--json", OPENAI_API_KEY="sk-never-shown")
+        assert ended.code == 0, ended.out
+        found = json.loads(ended.out)
+        assert found["docker_runs"] is True
+        checks = {(check["group"], check["name"]): check for check in found["checks"]}
+        assert checks["limits", "memory"]["status"] == "ok"
+        assert checks["keys", "OPENAI_API_KEY"]["found"] == "in the environment"
+        assert "sk-never-shown" not in ended.out
+        assert "Runs in docker can work." in boxed.run("doctor").out
+
+
+class TestWithoutEngine:
+    @pytest.mark.parametrize(
+        "args",
+        [["run"], ["images", "build"], ["images", "list"], ["clean"], ["clean", "--dry-run"]],
+    )
+    def test_one_message_says_what_to_do(self, boxed: Any, args: list[str]) -> None:
+        ended = boxed.run(*args, **NO_ENGINE)
+        assert ended.code == 1
+        message = ended.err[ended.err.index("error: ") :]
+        assert "no Docker Engine answers at unix:///nowhere/docker.sock" in message
+        assert "--sandbox process" in message
+        assert "Traceback" not in ended.err
+
+    def test_doctor_says_what_follows_and_exits_1(self, boxed: Any) -> None:
+        ended = boxed.run("doctor", **NO_ENGINE)
+        assert ended.code == 1
+        assert "missing" in ended.out
+        assert "Runs in docker cannot work" in ended.out
+        assert "`--sandbox process` can" in ended.out
+
+    def test_the_process_sandbox_needs_none(self, boxed: Any) -> None:
+        ended = boxed.run("run", "-q", "--sandbox", "process", **NO_ENGINE)
+        assert ended.code == 0, ended.err

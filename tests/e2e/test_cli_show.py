@@ -1,0 +1,151 @@
+"""``show`` and ``export`` on a finished run: tables for people, JSON for programs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ESCAPES = "\\u001b]0;owned\\u0007\\u001b[2J\\u202e"
+
+
+@pytest.fixture
+def done(small: Any) -> Any:
+    small.run("run", "--run-id", "night-1", "-q")
+    return small
+
+
+class TestShow:
+    def test_without_a_run_it_lists_them(self, done: Any) -> None:
+        done.run("run", "--run-id", "night-2", "-q", "--limit", "1")
+        lines = done.run("show").out.splitlines()
+        assert [line.split()[0] for line in lines] == ["Run", "night-2", "night-1"]
+        assert len(done.run("show", "--limit", "1").out.splitlines()) == 2
+
+    def test_an_empty_place_says_what_to_do(self, small: Any) -> None:
+        ended = small.run("show")
+        assert ended.code == 0
+        assert "pacabench run" in ended.out
+
+    def test_a_part_of_the_id_is_enough(self, done: Any) -> None:
+        assert "66.7%" in done.run("show", "ight-1").out
+
+    def test_cases_and_failures(self, done: Any) -> None:
+        cases = done.run("show", "night", "--cases")
+        assert cases.out.count("passed") == 4
+        assert "more cases" in done.run("show", "night", "--cases", "--limit", "2").out
+        failures = done.run("show", "night", "--failures").out
+        assert failures.count("wrong") == 2
+        assert "three" in failures
+        assert "c1" not in failures
+
+    def test_one_case_in_full(self, done: Any) -> None:
+        shown = done.run("show", "night", "--case", "c3").out
+        assert "first / words / c3" in shown
+        assert "second / words / c3" in shown
+        assert "chat.completions" in shown
+
+    def test_a_case_that_is_not_there(self, done: Any) -> None:
+        ended = done.run("show", "night", "--case", "c9")
+        assert ended.code == 2
+        assert "c9" in ended.err
+
+    def test_a_configuration_that_cannot_be_read_hides_no_results(self, done: Any) -> None:
+        done.write("pacabench.yaml", "name: [")
+        ended = done.run("show", "night")
+        assert ended.code == 0
+        assert "66.7%" in ended.out
+        assert "warning" in ended.err
+
+    def test_a_run_while_it_goes_on(self, done: Any) -> None:
+        done.cases({"case_id": "c", "input": "one", "expected": "one", "gate": "go"})
+        process = done.start("run", "--run-id", "live", "-q")
+        done.wait_for_began("go")
+        shown = done.run("show", "live")
+        assert "running" in shown.out
+        done.open_gates()
+        assert done.ended(process).code == 0
+
+
+class TestShowJson:
+    def test_the_list(self, done: Any) -> None:
+        found = json.loads(done.run("show", "--json").out)
+        assert found["schema_version"] == 1
+        assert [(run["id"], run["status"]) for run in found["runs"]] == [("night-1", "finished")]
+
+    def test_a_run_is_its_export(self, done: Any) -> None:
+        shown = done.run("show", "night", "--json").out
+        assert json.loads(shown) == json.loads(done.run("export", "night").out)
+
+    def test_cases_failures_and_limit(self, done: Any) -> None:
+        cases = json.loads(done.run("show", "night", "--cases", "--json", "--limit", "5").out)
+        assert len(cases["cases"]) == 5
+        failures = json.loads(done.run("show", "night", "--failures", "--json").out)
+        assert [case["case_id"] for case in failures["cases"]] == ["c3", "c3"]
+
+    def test_one_case(self, done: Any) -> None:
+        found = json.loads(done.run("show", "night", "--case", "c3", "--json").out)
+        first, second = found["cases"]
+        assert (first["agent"], second["agent"]) == ("first", "second")
+        assert first["attempts"][0]["outcome"] == "failed"
+        assert first["attempts"][0]["output"] == "wrong"
+        assert first["calls"][0]["call"]["provider"] == "scripted"
+
+
+class TestExport:
+    def test_stdout_has_the_export_and_nothing_else(self, done: Any) -> None:
+        ended = done.run("export", "night", "--include-cases")
+        found = json.loads(ended.out)
+        assert ended.err == ""
+        assert found["run"]["id"] == "night-1"
+        assert len(found["cases"]) == 6
+        assert "cases" not in json.loads(done.run("export", "night").out)
+
+    def test_markdown(self, done: Any) -> None:
+        ended = done.run("export", "night", "--format", "md", "--include-cases")
+        assert ended.out.startswith("# small\n")
+        assert "| first | words | 66.7%" in ended.out
+
+    def test_a_file_is_written_whole_and_stdout_stays_empty(self, done: Any) -> None:
+        ended = done.run("export", "night", "-o", "out.json", "--include-cases")
+        assert (ended.code, ended.out) == (0, "")
+        assert len(json.loads((done.path / "out.json").read_text())["cases"]) == 6
+
+    def test_a_file_that_cannot_be_written(self, done: Any) -> None:
+        ended = done.run("export", "night", "-o", "no/such/dir/out.json")
+        assert ended.code == 1
+        assert ended.err.startswith("error: No such file or directory")
+        assert "Traceback" not in ended.err
+
+    def test_stdout_by_its_name(self, done: Any) -> None:
+        for name in ("-", "/dev/stdout"):
+            assert json.loads(done.run("export", "night", "-o", name).out)["schema_version"] == 1
+
+
+def test_what_agents_chose_is_shown_and_does_nothing(small: Any) -> None:
+    small.write("rules.yaml", f'- {{contains: one, reply: "{ESCAPES}"}}\n')
+    small.cases({"case_id": "\x1b[31mred\x07", "input": "one", "expected": "x\x1b[2J"})
+    run = small.run("run", "--run-id", "r1", "-a", "first")
+    outputs = [run.out, run.err]
+    for args in (
+        ["show", "r1"],
+        ["show", "r1", "--cases"],
+        ["show", "r1", "--failures"],
+        ["show", "r1", "--case", "\x1b[31mred\x07"],
+        ["export", "r1", "--format", "md", "--include-cases"],
+        ["export", "r1", "--include-cases"],
+    ):
+        ended = small.run(*args)
+        assert ended.code == 0, ended.err
+        outputs.append(ended.out)
+    for text in outputs:
+        assert not set(text) & set("\x1b\x07\x9b\u202e")
+
+
+def test_damage_is_named_and_not_hidden(done: Any) -> None:
+    file: Path = done.path / "runs" / "night-1" / "results.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(lines[0][:20] + b"X" + lines[0][21:] + b"".join(lines[1:]))
+    ended = done.run("show", "night")
+    assert ended.code == 1
+    assert "results.jsonl line 1" in ended.err

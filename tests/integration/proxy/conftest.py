@@ -1,0 +1,116 @@
+"""A gateway with one lane on loopback, bound to one attempt, before a provider that keeps books."""
+
+import asyncio
+import io
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import openai
+import orjson
+import pytest
+
+from pacabench.model import CallRecord
+from pacabench.proxy.control import ProviderSpec
+from pacabench.proxy.gateway import Gateway
+from pacabench.proxy.spool import Spool
+from pacabench.testing import FakeProvider
+
+REAL_KEY = "sk-real-canary-0123456789"
+VIRTUAL_KEY = "pb-virtual-abcdef"
+ATTEMPT = "attempt-1"
+
+
+@dataclass
+class Posted:
+    """A reply as it came off the wire, content coding taken off."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+@dataclass
+class Bench:
+    """What a test talks to."""
+
+    gateway: Gateway
+    port: int
+    records: list[CallRecord] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def client(self, **more: Any) -> openai.AsyncOpenAI:
+        settings = {"base_url": self.base_url, "api_key": VIRTUAL_KEY, "max_retries": 0}
+        return openai.AsyncOpenAI(**{**settings, **more})
+
+    async def settled(self, count: int = 1) -> list[CallRecord]:
+        """The records, once there are ``count``."""
+        async with asyncio.timeout(20):
+            while len(self.records) < count:  # noqa: ASYNC110 - a sink has no event
+                await asyncio.sleep(0.005)
+        assert len(self.records) == count
+        return self.records
+
+    async def post(
+        self, path: str, body: dict[str, Any] | bytes, headers: Mapping[str, str] | None = None
+    ) -> Posted:
+        """Post ``body`` below ``/v1`` with the virtual key, with no SDK in between."""
+        sent = {"Authorization": f"Bearer {VIRTUAL_KEY}", "Content-Type": "application/json"}
+        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(
+                self.base_url + path,
+                data=io.BytesIO(data),
+                headers=sent | dict(headers or {}),
+                allow_redirects=False,
+            ) as reply,
+        ):
+            return Posted(reply.status, reply.headers, await reply.read())
+
+    async def send_raw(self, data: bytes, *, until_closed: bool = True) -> bytes:
+        """What comes back when ``data`` is written on a connection of its own."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(data)
+        async with asyncio.timeout(10):
+            reply = await (reader.read() if until_closed else reader.read(65536))
+        writer.close()
+        return reply
+
+
+def loopback_socket() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0), backlog=64)
+
+
+def spec_for(provider: FakeProvider, name: str = "openai") -> ProviderSpec:
+    return ProviderSpec(name, "openai", base_url=provider.base_url, api_key=REAL_KEY)
+
+
+OpenBench = Callable[..., AbstractAsyncContextManager[Bench]]
+
+
+@pytest.fixture
+def open_bench() -> OpenBench:
+    """Opens a bench over the given provider specs; the first one is the default."""
+
+    @asynccontextmanager
+    async def open_(*specs: ProviderSpec, spool: Spool | None = None) -> AsyncIterator[Bench]:
+        records: list[CallRecord] = []
+        notices: list[str] = []
+        gateway = Gateway(specs, specs[0].name, records.append, spool, on_notice=notices.append)
+        async with gateway:
+            sock = loopback_socket()
+            port = sock.getsockname()[1]
+            await gateway.add_lane("lane-1", sock)
+            gateway.bind("lane-1", ATTEMPT, VIRTUAL_KEY)
+            yield Bench(gateway, port, records, notices)
+        assert not notices
+
+    return open_

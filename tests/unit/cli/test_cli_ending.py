@@ -1,0 +1,97 @@
+"""The end of a run: code, line, next steps."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from pacabench.cli.ending import exit_code, final_line, next_steps, say_interrupted
+from pacabench.cli.exit import ExitCode
+from pacabench.model import CaseResult, MeteredCall, Outcome
+from pacabench.run import RunReport
+from pacabench.stats import summarise
+
+Result = Callable[..., CaseResult]
+
+
+@pytest.fixture
+def report(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., RunReport]:
+    monkeypatch.chdir(tmp_path)
+
+    def make(
+        *outcomes: Outcome,
+        pending: int = 0,
+        stopped: bool = False,
+        calls: Iterable[MeteredCall] = (),
+    ) -> RunReport:
+        results = [result(outcome, f"c{number}") for number, outcome in enumerate(outcomes)]
+        summary = summarise(results, calls, {"a": {"d": len(results) + pending}})
+        return RunReport(
+            run_id="r1",
+            run_dir=tmp_path / "runs" / "r1",
+            summary=summary,
+            infrastructure_left=summary.total.infrastructure,
+            pending=pending,
+            stopped=stopped,
+        )
+
+    return make
+
+
+class TestExitCode:
+    @pytest.mark.parametrize(
+        ("outcomes", "pending", "stopped", "code"),
+        [
+            ([Outcome.PASSED, Outcome.FAILED], 0, False, ExitCode.DONE),
+            ([Outcome.SANDBOX_ERROR], 0, False, ExitCode.INFRASTRUCTURE),
+            ([Outcome.PASSED], 3, True, ExitCode.INTERRUPTED),
+            ([Outcome.CANCELLED], 0, True, ExitCode.INTERRUPTED),
+            ([Outcome.PASSED], 0, True, ExitCode.DONE),
+        ],
+    )
+    def test_codes(
+        self,
+        report: Callable[..., RunReport],
+        outcomes: list[Outcome],
+        pending: int,
+        stopped: bool,
+        code: ExitCode,
+    ) -> None:
+        assert exit_code(report(*outcomes, pending=pending, stopped=stopped)) is code
+
+
+class TestWords:
+    def test_the_final_line(
+        self, report: Callable[..., RunReport], call: Callable[..., MeteredCall]
+    ) -> None:
+        found = report(Outcome.PASSED, Outcome.TIMEOUT, Outcome.PROVIDER_ERROR, pending=2)
+        assert final_line(found) == (
+            "r1: 50.0% accuracy, 1 passed, 1 failed, 1 infrastructure, 2 pending of 5 cases, "
+            "0 calls, $0.0000"
+        )
+
+    def test_whole_results_are_not_resumed(self, report: Callable[..., RunReport]) -> None:
+        text = next_steps(report(Outcome.PASSED))
+        assert "resume" not in text
+        assert "--failures" not in text
+        assert "pacabench export r1 --include-cases" in text
+
+    def test_wrong_answers_are_looked_at_and_not_retried(
+        self, report: Callable[..., RunReport]
+    ) -> None:
+        text = next_steps(report(Outcome.FAILED))
+        assert "pacabench show r1 --failures" in text
+        assert "retry" not in text
+
+    def test_what_is_left_is_resumed_first(self, report: Callable[..., RunReport]) -> None:
+        lines = next_steps(report(Outcome.CANCELLED, pending=1)).split("\n")
+        assert lines[1].startswith("  pacabench resume r1 ")
+
+    def test_interrupted(self, capsys: pytest.CaptureFixture[str]) -> None:
+        say_interrupted("r1")
+        say_interrupted(None)
+        text = capsys.readouterr().err
+        assert "pacabench resume r1" in text
+        assert "before the first case" in text

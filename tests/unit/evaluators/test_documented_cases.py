@@ -1,0 +1,63 @@
+"""The table of hard cases in docs/evaluators.md holds."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import TypeAdapter
+
+from pacabench.config.evaluators import EvaluatorConfig
+from pacabench.errors import DatasetError, EvaluatorError
+from pacabench.evaluators import matching
+from pacabench.evaluators.factory import make_evaluator
+from pacabench.model import Case
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "evaluators.md"
+CELL = re.compile(r"(?<!\\)\|")
+VERDICTS = {"passes", "fails", "refused", "evaluator_error"}
+
+
+def documented() -> list[tuple[str, str, str, str]]:
+    table = DOCUMENT.read_text().split("## Hard cases")[1]
+    rows = [line for line in table.splitlines() if line.startswith("| `{")]
+    cells = [[cell.strip().replace("\\|", "|") for cell in CELL.split(row)[1:-1]] for row in rows]
+    return [(*(cell.strip("`") for cell in row[:3]), row[3]) for row in cells]  # type: ignore[misc]
+
+
+async def judge(evaluator: str, expected: Any, answer: Any) -> str:
+    config = TypeAdapter[Any](EvaluatorConfig).validate_python(yaml.safe_load(evaluator))
+    judging = make_evaluator(config)
+    case = Case(dataset="d", case_id="c", input="q", expected=expected, where="d.jsonl:1")
+    try:
+        judging.check(case)
+    except DatasetError:
+        return "refused"
+    try:
+        evaluation = await judging.evaluate(case, answer)
+    except EvaluatorError:
+        return "evaluator_error"
+    assert evaluation.score == float(evaluation.passed)
+    return "passes" if evaluation.passed else "fails"
+
+
+@pytest.mark.parametrize(("evaluator", "expected", "answer", "verdict"), documented())
+async def test_a_documented_case_is_judged_as_documented(
+    evaluator: str, expected: str, answer: str, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "TIMEOUT_S", 1.0)
+    assert await judge(evaluator, json.loads(expected), json.loads(answer)) == verdict
+
+
+def test_the_table_is_read_and_every_verdict_is_in_it() -> None:
+    rows = documented()
+    assert len(rows) > 70
+    assert {verdict for *_, verdict in rows} == VERDICTS
+
+
+def test_the_limits_in_the_text_are_those_of_the_code() -> None:
+    text = DOCUMENT.read_text()
+    assert f"more than {matching.MAX_CHARACTERS:,}\ncharacters" in text
+    assert f"runs for {matching.TIMEOUT_S:.0f} seconds" in text

@@ -1,0 +1,41 @@
+"""Making evaluators, and letting them see the cases first."""
+
+import pytest
+
+from pacabench.config.evaluators import ExactMatchConfig, LlmJudgeConfig
+from pacabench.errors import ConfigError, DatasetError
+from pacabench.evaluators.factory import SHOWN_PROBLEMS, check_cases, make_evaluator
+from pacabench.model import Case
+
+
+def case(line: int, expected: object) -> Case:
+    return Case("set", f"c{line}", input="q", expected=expected, where=f"d.jsonl:{line}")
+
+
+def test_what_is_not_in_this_version_is_refused_with_what_is() -> None:
+    with pytest.raises(ConfigError, match="`llm_judge` is not in this version; there are: exact"):
+        make_evaluator(LlmJudgeConfig(type="llm_judge", model="m"))
+
+
+class TestCheckCases:
+    EVALUATOR = make_evaluator(ExactMatchConfig())
+
+    def test_good_cases_pass(self) -> None:
+        check_cases(self.EVALUATOR, [case(1, "a"), case(2, 0), case(3, False)])
+
+    def test_every_bad_case_is_named(self) -> None:
+        cases = [case(1, "a"), case(2, ""), case(3, None)]
+        with pytest.raises(DatasetError) as caught:
+            check_cases(self.EVALUATOR, cases)
+        assert str(caught.value).splitlines() == [
+            f"dataset 'set': d.jsonl:{line}: case 'c{line}': `expected` is empty; name its column "
+            "in input_map.expected"
+            for line in (2, 3)
+        ]
+
+    def test_a_flood_is_counted(self) -> None:
+        with pytest.raises(DatasetError) as caught:
+            check_cases(self.EVALUATOR, (case(line, "") for line in range(100)))
+        lines = str(caught.value).splitlines()
+        assert len(lines) == SHOWN_PROBLEMS + 1
+        assert lines[-1] == "and 80 more cases"

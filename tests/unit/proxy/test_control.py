@@ -1,0 +1,59 @@
+"""The control channel's lines."""
+
+import pytest
+
+from pacabench.model import Usage
+from pacabench.proxy import control, lane
+from pacabench.testing import fake_call
+
+MESSAGES = [
+    control.Configure(
+        [control.ProviderSpec("openai", "openai", "https://x/v1", "sk-1", [{"reply": "a"}])],
+        "openai",
+    ),
+    control.Bind(1, "lane", "attempt", "key"),
+    control.Unbind(2, "lane"),
+    control.Shutdown(),
+    control.Ready("1.0"),
+    control.LaneUp("lane"),
+    control.LaneDown("lane"),
+    control.Done(3, "no lane"),
+    control.Call(fake_call(usage=Usage(1, 2, 3, 4, 5), raw_usage={"a": 1})),
+    control.Call(fake_call(usage=None)),
+    control.Notice("warning", "line\nbreak"),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_survives_the_way(message: control.Message) -> None:
+    line = control.encode(message)
+    assert line.count(b"\n") == 1
+    assert control.decode(line) == message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"hello",
+        b"[]",
+        b"{}",
+        b'{"type":"Bind"}',
+        b'{"type":"Nope"}',
+        b'{"type":"Done","seq":1,"more":2}',
+        b'{"type":"Call","record":{}}',
+        b'{"type":"Configure","providers":3,"default":"x"}',
+    ],
+)
+def test_what_is_no_message_is_an_error(line: bytes) -> None:
+    with pytest.raises(control.ControlError, match="not a control message"):
+        control.decode(line)
+
+
+def test_a_key_does_not_show_in_what_is_printed() -> None:
+    assert "sk-1" not in repr(MESSAGES[0])
+
+
+def test_both_ends_agree_on_where_lanes_are_brought() -> None:
+    assert control.LANE_SOCKET == lane.LANE_SOCKET
+    assert control.LANE_PORT == lane.LANE_PORT == 8080

@@ -1,0 +1,75 @@
+"""Which network the sidecar needs: the least that reaches every provider."""
+
+import pytest
+
+from pacabench.errors import SandboxUnavailableError
+from pacabench.proxy.control import ProviderSpec
+from pacabench.sandbox.docker.egress import plan_egress
+
+LINUX = {"OperatingSystem": "Debian GNU/Linux 12", "SecurityOptions": ["name=seccomp"]}
+DESKTOP = {"OperatingSystem": "Docker Desktop"}
+SCRIPTED = ProviderSpec("scripted", "scripted")
+
+
+def openai(base_url: str) -> ProviderSpec:
+    return ProviderSpec("openai", "openai", base_url, "sk-x")
+
+
+def test_a_scripted_provider_needs_no_network() -> None:
+    assert plan_egress([SCRIPTED], LINUX, platform="linux").kind == "none"
+
+
+def test_no_provider_needs_no_network() -> None:
+    assert plan_egress([], LINUX, platform="linux").kind == "none"
+
+
+def test_a_provider_elsewhere_needs_a_bridge() -> None:
+    plan = plan_egress([SCRIPTED, openai("https://llm.example/v1")], LINUX, platform="linux")
+    assert (plan.kind, plan.notice) == ("bridge", None)
+
+
+LOCAL = [
+    "http://localhost:11434/v1",
+    "http://LOCALHOST/v1",
+    "http://localhost.:1/v1",
+    "http://ollama.localhost:1/v1",
+    "http://127.0.0.1:8000/v1",
+    "http://127.9.9.9:8000/v1",
+    "http://[::1]:8000/v1",
+    "http://0.0.0.0:8000/v1",
+]
+
+
+@pytest.mark.parametrize("url", LOCAL)
+def test_on_linux_a_provider_on_this_machine_gives_the_sidecar_the_hosts_network(url: str) -> None:
+    plan = plan_egress([openai(url)], LINUX, platform="linux")
+    assert plan.kind == "host"
+    assert list(plan.providers) == [openai(url)]
+    assert plan.notice is not None
+    assert "sidecar" in plan.notice
+
+
+@pytest.mark.parametrize("url", LOCAL)
+def test_in_docker_desktop_the_host_has_a_name(url: str) -> None:
+    plan = plan_egress([openai(url), SCRIPTED], DESKTOP, platform="linux")
+    assert plan.kind == "bridge"
+    assert plan.providers[0].base_url is not None
+    assert plan.providers[0].base_url.startswith("http://host.docker.internal")
+    assert plan.providers[1] == SCRIPTED
+    assert plan.notice is not None
+
+
+def test_the_port_and_path_stay_when_the_host_is_replaced() -> None:
+    plan = plan_egress([openai("http://localhost:11434/v1")], DESKTOP, platform="darwin")
+    assert plan.providers[0].base_url == "http://host.docker.internal:11434/v1"
+
+
+@pytest.mark.parametrize("url", ["http://notlocalhost/v1", "http://localhost.example/v1"])
+def test_a_name_that_only_looks_local_is_elsewhere(url: str) -> None:
+    assert plan_egress([openai(url)], LINUX, platform="linux").kind == "bridge"
+
+
+def test_a_rootless_engine_cannot_reach_loopback_and_says_so() -> None:
+    info = {**LINUX, "SecurityOptions": ["name=seccomp", "name=rootless"]}
+    with pytest.raises(SandboxUnavailableError, match="rootless"):
+        plan_egress([openai("http://localhost:1/v1")], info, platform="linux")

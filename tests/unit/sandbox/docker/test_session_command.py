@@ -1,0 +1,40 @@
+"""What an agent's container runs."""
+
+import subprocess
+from pathlib import Path
+
+from pacabench.sandbox.docker.session import agent_command
+
+
+def run(command: str, source: Path | None, cwd: Path) -> subprocess.CompletedProcess[str]:
+    line = agent_command(command, str(source) if source is not None else None)
+    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_the_source_is_copied_with_modes_and_hidden_files(tmp_path: Path) -> None:
+    source, work = tmp_path / "source", tmp_path / "work"
+    (source / "deep").mkdir(parents=True)
+    work.mkdir()
+    (source / ".hidden").write_text("x")
+    script = source / "deep" / "run me.sh"
+    script.write_text("#!/bin/sh\necho ran $1\n")
+    script.chmod(0o755)
+    done = run("'deep/run me.sh' \"a b\" && ls -A", source, work)
+    assert done.stdout.split("\n") == ["ran a b", ".hidden", "deep", ""]
+
+
+def test_a_command_is_one_argument_whatever_is_in_it(tmp_path: Path) -> None:
+    done = run('echo "$HOME\'; \\$(x)" | cat; exit 4', None, tmp_path)
+    assert (done.returncode, done.stdout.endswith("'; $(x)\n")) == (4, True)
+
+
+def test_the_exit_code_of_the_command_is_that_of_the_container(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    assert run("exit 9", tmp_path / "source", tmp_path).returncode == 9
+
+
+def test_a_source_that_does_not_fit_is_told_apart(tmp_path: Path) -> None:
+    done = run("echo never", tmp_path / "not there", tmp_path)
+    assert done.returncode == 73
+    assert done.stdout == ""
+    assert "sandbox.tmp_size" in done.stderr

@@ -1,0 +1,125 @@
+"""Calls that a proxy noted when no harness was there to hear of them."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pacabench.errors import JournalError
+from pacabench.model import CallRecord, CaseKey, CaseResult, new_attempt_id
+from pacabench.proxy.record import CallDraft
+from pacabench.proxy.spool import Spool
+from pacabench.store import RunStore
+from pacabench.testing.records import fake_key, fake_manifest, fake_metered, fake_result
+
+KEYS = [fake_key("case-1"), fake_key("case-2")]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RunStore]:
+    with RunStore.create(tmp_path, fake_manifest(), "") as store:
+        yield store
+
+
+def price(call: CallRecord) -> float | None:
+    return 0.5 if call.status == 200 else None
+
+
+def spool(store: RunStore, *calls: CallRecord, name: str = "sidecar-1") -> Path:
+    path = store.run_dir / "spool" / name
+    spool = Spool(path)
+    for call in calls:
+        spool.end(call)
+    spool.close()
+    return path
+
+
+def call_of(key: CaseKey) -> CallRecord:
+    return fake_metered(fake_result(key)).call
+
+
+def imported(store: RunStore) -> list[tuple[str, CaseKey, float | None, bool]]:
+    return [(c.call.call_id, c.key, c.cost_usd, c.recovered) for c in store.calls()]
+
+
+class TestImportSpool:
+    def test_adds_what_is_missing_with_its_case_and_price(self, store: RunStore) -> None:
+        first, second = map(call_of, KEYS)
+        path = spool(store, first, second)
+        assert store.import_spool(KEYS, price) == 2
+        assert imported(store) == [
+            (first.call_id, KEYS[0], 0.5, True),
+            (second.call_id, KEYS[1], 0.5, True),
+        ]
+        assert not path.exists()
+
+    def test_passes_over_what_is_on_record(self, store: RunStore) -> None:
+        result = fake_result(KEYS[0])
+        known = fake_metered(result, 0.25)
+        store.append_call(known)
+        spool(store, known.call, call_of(KEYS[0]))
+        spool(store, known.call, name="sidecar-2")
+        assert store.import_spool(KEYS, price) == 1
+        assert [cost for _, _, cost, _ in imported(store)] == [0.25, 0.5]
+
+    def test_twice_adds_nothing(self, store: RunStore) -> None:
+        call = call_of(KEYS[0])
+        path = spool(store, call)
+        content = path.read_bytes()
+        assert store.import_spool(KEYS, price) == 1
+        path.write_bytes(content)  # the harness was killed before it could remove the file
+        assert store.import_spool(KEYS, price) == 0
+        assert len(imported(store)) == 1
+
+    def test_a_call_that_never_ended_is_kept_as_interrupted(self, store: RunStore) -> None:
+        path = store.run_dir / "spool" / "s"
+        proxy = Spool(path)
+        attempt_id = new_attempt_id(KEYS[0])
+        proxy.begin(CallDraft(attempt_id, provider="openai", endpoint="chat.completions"))
+        proxy.close()
+        assert store.import_spool(KEYS, price) == 1
+        (call,) = store.calls()
+        assert (call.call.end, call.cost_usd, call.call.may_be_billed) == (
+            "interrupted",
+            None,
+            True,
+        )
+
+    def test_calls_of_unknown_cases_wait_for_a_session_that_knows_them(
+        self, store: RunStore
+    ) -> None:
+        path = spool(store, call_of(fake_key("elsewhere")), call_of(KEYS[0]))
+        assert store.import_spool(KEYS, price) == 1
+        assert path.exists()
+        assert store.import_spool([fake_key("elsewhere")], price) == 1
+        assert not path.exists()
+
+    async def test_cases_with_results_are_known_by_themselves(self, store: RunStore) -> None:
+        result: CaseResult = fake_result(fake_key("left the data set"))
+        await store.append_result(result)
+        spool(store, fake_metered(result).call)
+        assert store.import_spool([], price) == 1
+
+    def test_a_torn_line_takes_no_others_with_it(self, store: RunStore) -> None:
+        path = spool(store, call_of(KEYS[0]))
+        path.write_bytes(b'{"end":{"torn\n' + path.read_bytes() + b'{"begin"')
+        assert store.import_spool(KEYS, price) == 1
+
+    def test_the_spool_of_a_living_proxy_is_left_alone(self, store: RunStore) -> None:
+        path = spool(store, call_of(KEYS[0]))
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            assert store.import_spool(KEYS, price) == 0
+            assert path.exists()
+        assert store.import_spool(KEYS, price) == 1
+
+    def test_nothing_to_do_where_there_is_no_directory(self, store: RunStore) -> None:
+        (store.run_dir / "spool").rmdir()
+        assert store.import_spool(KEYS, price) == 0
+
+    def test_a_fifo_in_there_is_refused(self, store: RunStore) -> None:
+        os.mkfifo(store.run_dir / "spool" / "pipe")
+        with pytest.raises(JournalError, match="no regular file"):
+            store.import_spool(KEYS, price)

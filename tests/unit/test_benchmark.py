@@ -1,0 +1,93 @@
+"""What a benchmark is made of, and above all what never reaches an agent."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pacabench.benchmark import load_benchmark
+from pacabench.config.load import load_config
+from pacabench.errors import ConfigError
+from pacabench.model import EXPORT_MARK
+from pacabench.sandbox.docker.images.source import scan_source
+from pacabench.store import Selection
+
+CONFIG = """\
+name: unit
+config: {proxy: {provider: scripted, rules: answers/rules.yaml}}
+agents: [{name: a, command: python agents/a.py}]
+datasets: [{name: d, source: "data/te[s]t !1.jsonl"}]
+output: {directory: ./results}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    files = {
+        "pacabench.yaml": CONFIG,
+        "agents/a.py": "",
+        "data/te[s]t !1.jsonl": json.dumps({"input": "q", "expected": "a"}),
+        "data/vocabulary.txt": "words",
+        "answers/rules.yaml": "[]",
+        ".env": "OPENAI_API_KEY=sk-real",
+        ".env.production": "OPENAI_API_KEY=sk-real",
+        ".git/config": "",
+        "results/old/run.json": "{}",
+        "results/old/results.jsonl": "",
+        "elsewhere/run-1/run.json": "{}",
+        "elsewhere/run-1/results.jsonl": "",
+        "elsewhere/run-1/config.yaml": "",
+        ".pacabench/cache/wheels/x": "",
+        "big/model.bin": "",
+        ".pacabenchignore": "big/\n!.env\n!results\n!data/te*\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+async def sent_to_agents(project: Path) -> set[str]:
+    benchmark = await load_benchmark(load_config(project / "pacabench.yaml"), Selection())
+    (agent,) = benchmark.agents
+    assert agent.source is not None
+    tree = scan_source(agent.source, agent.ignore)
+    return {entry.path for entry in tree.entries if entry.kind != "directory"}
+
+
+async def test_agents_get_their_code_and_nothing_that_holds_answers_or_keys(
+    project: Path,
+) -> None:
+    assert await sent_to_agents(project) == {"agents/a.py", "data/vocabulary.txt"}
+
+
+async def test_the_digest_follows_the_code_and_not_what_stays_out(project: Path) -> None:
+    async def digest() -> str:
+        benchmark = await load_benchmark(load_config(project / "pacabench.yaml"), Selection())
+        return benchmark.agent_digests["a"]
+
+    before = await digest()
+    (project / ".env").write_text("OTHER=1")
+    (project / "results" / "new.txt").write_text("x")
+    assert await digest() == before
+    (project / "agents" / "a.py").write_text("print()")
+    assert await digest() != before
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("source: nowhere", "nowhere is no directory"), ("requirements: nope.txt", "nope.txt")],
+)
+async def test_paths_that_lead_nowhere_are_named(project: Path, line: str, message: str) -> None:
+    text = CONFIG.replace("command: python agents/a.py", f"command: x, {line}")
+    (project / "pacabench.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        await load_benchmark(load_config(project / "pacabench.yaml"), Selection())
+
+
+async def test_exports_stay_out_whatever_their_name(project: Path) -> None:
+    (project / "notes.txt").write_text('{"schema_version": 1, "run": {"id": "x"}, "cases": []}')
+    (project / "report.md").write_text(f"# run\n\n{EXPORT_MARK}\n")
+    (project / "kept.json").write_text('{"schema": 1}')
+
+    assert await sent_to_agents(project) == {"agents/a.py", "data/vocabulary.txt", "kept.json"}

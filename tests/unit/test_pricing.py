@@ -1,0 +1,115 @@
+"""What a call cost. The expected figures are worked out by hand from the providers' price lists."""
+
+import socket
+from typing import Any
+
+import pytest
+
+from pacabench.model import Usage
+from pacabench.pricing import PRICES_VERSION, Pricer
+from pacabench.proxy.control import ProviderSpec
+from pacabench.testing import fake_call
+
+OPENAI = ProviderSpec("openai", "openai", "https://api.openai.com/v1")
+GATEWAY = ProviderSpec("openai", "openai", "http://127.0.0.1:9/v1")
+SCRIPTED = ProviderSpec("scripted", "scripted")
+
+
+def cost(*, provider: ProviderSpec = OPENAI, **changes: Any) -> float | None:
+    # January 2026: prices of the past do not change.
+    fields = {"started_at": 1_767_225_600.0, "answered_model": None} | changes
+    return Pricer([provider]).cost(fake_call(provider=provider.name, **fields))
+
+
+class TestKnownPrices:
+    def test_input_and_output(self) -> None:
+        # gpt-4o-mini: $0.15 per million in, $0.60 out.
+        usage = Usage(input_tokens=1000, output_tokens=100)
+        assert cost(model="gpt-4o-mini", usage=usage) == pytest.approx(0.00015 + 0.00006)
+
+    def test_cached_input_is_cheaper(self) -> None:
+        # $0.075 per million that was read from the cache.
+        usage = Usage(input_tokens=600, cached_tokens=400, output_tokens=100)
+        expected = (600 * 0.15 + 400 * 0.075 + 100 * 0.60) / 1e6
+        assert cost(model="gpt-4o-mini", usage=usage) == pytest.approx(expected)
+
+    def test_reasoning_is_part_of_the_output_and_not_billed_twice(self) -> None:
+        # o3: $2 per million in, $8 out.
+        usage = Usage(input_tokens=1000, output_tokens=100, reasoning_tokens=90)
+        assert cost(model="o3", usage=usage) == pytest.approx((1000 * 2 + 100 * 8) / 1e6)
+
+    def test_embeddings_have_no_output(self) -> None:
+        # text-embedding-3-small: $0.02 per million.
+        usage = Usage(input_tokens=1_000_000)
+        price = cost(model="text-embedding-3-small", endpoint="embeddings", usage=usage)
+        assert price == pytest.approx(0.02)
+
+    def test_the_answered_model_is_the_one_that_is_billed(self) -> None:
+        usage = Usage(input_tokens=1_000_000, output_tokens=0)
+        price = cost(model="gpt-4o-mini", answered_model="gpt-4o-2024-08-06", usage=usage)
+        assert price == pytest.approx(2.5)
+
+    def test_a_made_up_answered_model_falls_back_to_the_one_asked_for(self) -> None:
+        usage = Usage(input_tokens=1_000_000, output_tokens=0)
+        price = cost(model="gpt-4o-mini", answered_model="our-deployment", usage=usage)
+        assert price == pytest.approx(0.15)
+
+    def test_a_gateway_is_priced_as_what_it_stands_in_for(self) -> None:
+        usage = Usage(input_tokens=1_000_000, output_tokens=0)
+        assert cost(provider=GATEWAY, model="gpt-4o-mini", usage=usage) == pytest.approx(0.15)
+
+
+class TestUnknownIsNotZero:
+    @pytest.mark.parametrize("model", ["no-such-model", "moderation", "whisper-1", "", None])
+    def test_a_model_without_a_token_price(self, model: str | None) -> None:
+        assert cost(model=model) is None
+
+    @pytest.mark.parametrize(
+        "usage", [None, Usage(), Usage(input_tokens=5), Usage(output_tokens=5)]
+    )
+    def test_a_call_whose_tokens_are_not_known(self, usage: Usage | None) -> None:
+        assert cost(model="gpt-4o-mini", usage=usage) is None
+
+    def test_counts_that_contradict_each_other(self) -> None:
+        perplexity = ProviderSpec("perplexity", "perplexity", "https://api.perplexity.ai")
+        sound = Usage(input_tokens=10, output_tokens=500, reasoning_tokens=5)
+        assert cost(provider=perplexity, model="sonar-deep-research", usage=sound) is not None
+        odd = Usage(input_tokens=10, output_tokens=5, reasoning_tokens=500)
+        assert cost(provider=perplexity, model="sonar-deep-research", usage=odd) is None
+
+    def test_an_unknown_provider(self) -> None:
+        own = ProviderSpec("our-own", "our-own", "http://10.0.0.1/v1")
+        assert cost(provider=own, model="gpt-4o-mini") is None
+
+    def test_the_scripted_provider_has_no_price_at_all(self) -> None:
+        assert cost(provider=SCRIPTED, model="gpt-4o-mini") is None
+        renamed = ProviderSpec("rules", "scripted")
+        assert cost(provider=renamed, model="gpt-4o-mini") is None
+
+
+class TestNothingBilled:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"end": "denied", "status": None},
+            {"status": 429},
+            {"status": 500},
+            {"end": "upstream_error", "status": None},
+        ],
+    )
+    def test_costs_nothing(self, changes: dict[str, Any]) -> None:
+        assert cost(model="no-such-model", usage=None, **changes) == 0.0
+
+
+def test_never_touches_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: object) -> None:
+        raise AssertionError(arguments)
+
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    assert cost(model="gpt-4o-mini") is not None
+    assert cost(model="no-such-model") is None
+
+
+def test_the_snapshot_has_a_name() -> None:
+    assert PRICES_VERSION.startswith("genai-prices ")

@@ -1,0 +1,207 @@
+"""Providers out of the configuration, and keys kept away from agents."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from pacabench.config.load import LoadedConfig, load_config
+from pacabench.errors import ConfigError
+from pacabench.providers import VIRTUAL_KEY, clean_agent_env, is_local, provider_specs
+
+KEY = "sk-real-0123456789"
+
+
+def load(
+    tmp_path: Path, proxy: str, *, environ: Mapping[str, str] | None = None, agent: str = ""
+) -> LoadedConfig:
+    (tmp_path / "p.yaml").write_text(
+        f"name: x\nconfig: {{proxy: {proxy}}}\n"
+        f"agents: [{{name: a{agent or ', command: c'}}}]\n"
+        "datasets: [{name: d, source: s}]\n"
+    )
+    return load_config(tmp_path / "p.yaml", environ=environ or {})
+
+
+class TestSpecs:
+    def test_by_default_openai_with_the_key_of_its_sdk(self, tmp_path: Path) -> None:
+        specs, default = provider_specs(load(tmp_path, "{}", environ={"OPENAI_API_KEY": KEY}))
+        assert default == "openai"
+        assert [(spec.name, spec.base_url, spec.api_key) for spec in specs] == [
+            ("openai", "https://api.openai.com/v1", KEY)
+        ]
+        assert KEY not in repr(specs)
+
+    def test_the_proxy_can_be_off(self, tmp_path: Path) -> None:
+        assert provider_specs(load(tmp_path, "{enabled: false}")) == ([], "openai")
+
+    @pytest.mark.parametrize(
+        ("url", "used"),
+        [
+            ("http://localhost:11434", "http://localhost:11434/v1"),
+            ("http://localhost:11434/v1/", "http://localhost:11434/v1"),
+            ("http://gpu:8000/openai/v1", "http://gpu:8000/openai/v1"),
+        ],
+    )
+    def test_a_local_server_needs_no_key_and_its_url_is_normalised(
+        self, tmp_path: Path, url: str, used: str
+    ) -> None:
+        (spec,), _ = provider_specs(load(tmp_path, f"{{base_url: '{url}'}}"))
+        assert (spec.base_url, spec.api_key) == (used, None)
+
+    def test_the_key_may_come_from_the_dotenv_file(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text(f"MINE={KEY}\n")
+        (spec,), _ = provider_specs(load(tmp_path, "{api_key_env: MINE}"))
+        assert spec.api_key == KEY
+
+    @pytest.mark.parametrize(
+        ("proxy", "environ", "message"),
+        [
+            ("{}", {}, "environment variable OPENAI_API_KEY is not set"),
+            ("{}", {"OPENAI_API_KEY": " "}, "environment variable OPENAI_API_KEY is not set"),
+            ("{api_key_env: MINE, base_url: 'http://localhost:1'}", {}, "variable MINE is not set"),
+            ("{base_url: 'ftp://x'}", {"OPENAI_API_KEY": KEY}, "provider openai: base_url 'ftp"),
+            ("{base_url: 'https://k:p@x/v1'}", {"OPENAI_API_KEY": KEY}, "must not hold a user"),
+            ("{rules: r.yaml}", {"OPENAI_API_KEY": KEY}, "are for the scripted provider"),
+            ("{}", {"OPENAI_API_KEY": "sk-\u2026"}, "characters that no key has"),
+            (
+                "{base_url: 'https://a/v1', providers: {openai: {base_url: 'https://b/v1'}}}",
+                {"OPENAI_API_KEY": KEY},
+                "say different things",
+            ),
+        ],
+    )
+    def test_what_is_missing_or_wrong_is_named(
+        self, tmp_path: Path, proxy: str, environ: dict[str, str], message: str
+    ) -> None:
+        with pytest.raises(ConfigError, match=message):
+            provider_specs(load(tmp_path, proxy, environ=environ))
+
+    def test_several_providers_the_first_is_the_default(self, tmp_path: Path) -> None:
+        proxy = "{providers: {scripted: {}, openai: {base_url: 'http://localhost:1/v1'}}}"
+        specs, default = provider_specs(load(tmp_path, proxy))
+        assert default == "scripted"
+        assert {spec.name for spec in specs} == {"scripted", "openai"}
+
+    def test_the_short_form_is_about_the_default_provider(self, tmp_path: Path) -> None:
+        proxy = (
+            "{provider: openai, base_url: 'http://localhost:1', api_key_env: MINE, "
+            "providers: {scripted: {}}}"
+        )
+        specs, default = provider_specs(load(tmp_path, proxy, environ={"MINE": KEY}))
+        assert default == "openai"
+        by_name = {spec.name: spec for spec in specs}
+        assert by_name["openai"].base_url == "http://localhost:1/v1"
+        assert by_name["openai"].api_key == KEY
+        assert by_name["scripted"].api_key is None
+
+
+class TestRules:
+    SCRIPTED = "{provider: scripted, rules: rules.yaml}"
+
+    def test_are_read_from_yaml_and_json(self, tmp_path: Path) -> None:
+        rules = [{"contains": "two", "reply": "4"}]
+        (tmp_path / "rules.yaml").write_text("# a rule\n- contains: two\n  reply: '4'\n")
+        (spec,), _ = provider_specs(load(tmp_path, self.SCRIPTED))
+        assert spec.rules == rules
+        (tmp_path / "rules.json").write_text(json.dumps(rules))
+        (spec,), _ = provider_specs(load(tmp_path, "{provider: scripted, rules: rules.json}"))
+        assert spec.rules == rules
+
+    def test_without_a_file_it_echoes(self, tmp_path: Path) -> None:
+        (spec,), _ = provider_specs(load(tmp_path, "{provider: scripted}"))
+        assert (spec.kind, spec.rules) == ("scripted", None)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (None, r"rules\.yaml: the rules cannot be read: No such file"),
+            ("- reply: a\n- rply: b\n", r"rules\.yaml:2: rule 2: unknown key 'rply'"),
+            ("- reply: a\n  match: '('\n", r"rules\.yaml:1: rule 1: `match` is no regular"),
+            ("- reply: a\n  reply: b\n", r"rules\.yaml:2: duplicate key 'reply', first on line 1"),
+            ("a: 1\n", "have to be a list"),
+            ("- [\n", r"rules\.yaml:2: not YAML"),
+        ],
+    )
+    def test_faults_have_their_line(self, tmp_path: Path, text: str | None, message: str) -> None:
+        if text is not None:
+            (tmp_path / "rules.yaml").write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            provider_specs(load(tmp_path, self.SCRIPTED))
+
+    def test_broken_json_has_its_line(self, tmp_path: Path) -> None:
+        (tmp_path / "rules.json").write_text('[\n{"reply": }]')
+        with pytest.raises(ConfigError, match=r"rules\.json:2: not JSON"):
+            provider_specs(load(tmp_path, "{provider: scripted, rules: rules.json}"))
+
+
+class TestAgentEnvironment:
+    def clean(
+        self, tmp_path: Path, agent: str, environ: Mapping[str, str]
+    ) -> tuple[dict[str, str], list[str]]:
+        loaded = load(tmp_path, "{}", environ=environ, agent=agent)
+        return clean_agent_env(loaded.config.agents[0], loaded)
+
+    def test_what_is_no_key_stays(self, tmp_path: Path) -> None:
+        env, notices = self.clean(
+            tmp_path, ", command: c, env: {MODEL: m, OPENAI_API_KEY: ''}", {"OPENAI_API_KEY": KEY}
+        )
+        assert env == {"MODEL": "m", "OPENAI_API_KEY": ""}
+        assert notices == []
+
+    def test_a_key_is_known_by_its_name(self, tmp_path: Path) -> None:
+        env, notices = self.clean(tmp_path, ", command: c, env: {ANTHROPIC_API_KEY: anything}", {})
+        assert env == {"ANTHROPIC_API_KEY": VIRTUAL_KEY}
+        assert len(notices) == 1
+        assert "env.ANTHROPIC_API_KEY" in notices[0]
+        assert "anything" not in notices[0]
+
+    def test_a_key_is_known_by_its_value_also_inside_a_text(self, tmp_path: Path) -> None:
+        env, notices = self.clean(
+            tmp_path,
+            ", command: c, env: {MINE: '${OPENAI_API_KEY}', HEADER: 'Bearer ${OPENAI_API_KEY}'}",
+            {"OPENAI_API_KEY": KEY},
+        )
+        assert env == {"MINE": VIRTUAL_KEY, "HEADER": f"Bearer {VIRTUAL_KEY}"}
+        assert len(notices) == 2
+        assert KEY not in "".join(notices)
+
+    def test_a_key_that_begins_like_another_is_replaced_whole(self, tmp_path: Path) -> None:
+        environ = {"OPENAI_API_KEY": KEY, "GROQ_API_KEY": f"{KEY}-and-more"}
+        env, _ = self.clean(tmp_path, ", command: c, env: {MINE: '${GROQ_API_KEY}'}", environ)
+        assert env == {"MINE": VIRTUAL_KEY}
+
+    @pytest.mark.parametrize(
+        "place",
+        [
+            ", command: 'c --key ${OPENAI_API_KEY}'",
+            ", command: c, setup: 'login ${OPENAI_API_KEY}'",
+            ", command: c, teardown: 'logout ${OPENAI_API_KEY}'",
+            ", command: c, sandbox: {build: {args: {K: '${OPENAI_API_KEY}'}}}",
+        ],
+    )
+    def test_a_key_in_a_command_or_build_argument_is_refused(
+        self, tmp_path: Path, place: str
+    ) -> None:
+        with pytest.raises(ConfigError, match="holds a provider's real key") as caught:
+            self.clean(tmp_path, place, {"OPENAI_API_KEY": KEY})
+        assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("http://localhost:1/v1", True),
+        ("http://127.0.0.2/v1", True),
+        ("http://[::1]:1/v1", True),
+        ("http://192.168.1.5/v1", True),
+        ("http://gpu-box:8000/v1", True),
+        ("http://host.docker.internal:1/v1", True),
+        ("http://8.8.8.8/v1", False),
+        ("https://api.openai.com/v1", False),
+        ("https://localhost.example.com/v1", False),
+    ],
+)
+def test_local_is_this_machine_and_its_private_network(url: str, local: bool) -> None:
+    assert is_local(url) is local

@@ -1,0 +1,347 @@
+"""Whole runs in memory: begin, stop, resume, retry, changes. Only the sandbox is a fake."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from pacabench.config.schema import SandboxKind
+from pacabench.errors import RunChangedError, SandboxUnavailableError, UsageError
+from pacabench.events import AttemptFinished, Event, Notice, RunStarted
+from pacabench.model import Outcome
+from pacabench.run import RunReport, RunRequest, resume_run, retry_run, start_run
+from pacabench.sandbox.base import Sandbox, SandboxContext
+from pacabench.scheduler import Stop
+from pacabench.store import Selection, load_run
+from pacabench.testing import Act, FakeSandbox, ScriptedAgent, fake_call
+
+CONFIG = """\
+name: unit
+config: {concurrency: 2, max_retries: 1, timeout_seconds: 5, proxy: {provider: scripted}}
+agents:
+  - {name: a, command: python a.py, teardown: echo bye}
+  - {name: b, command: python b.py}
+datasets:
+  - {name: d, source: d.jsonl}
+"""
+CASES = 5
+
+
+@dataclass
+class Project:
+    """A benchmark in a directory, and a fake sandbox that plays its agents."""
+
+    folder: Path
+    agent: ScriptedAgent = field(default_factory=ScriptedAgent)
+    events: list[Event] = field(default_factory=list)
+    stop: Stop = field(default_factory=Stop)
+    opened: list[FakeSandbox] = field(default_factory=list)
+    on_event: Callable[[Event], object] = lambda _: None
+
+    def __post_init__(self) -> None:
+        self.write(CONFIG)
+        rows = [
+            {"case_id": f"c{n}", "input": f"answer {n}", "expected": f"answer {n}"}
+            for n in range(CASES)
+        ]
+        (self.folder / "d.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        (self.folder / "a.py").write_text("")
+
+    def write(self, text: str) -> None:
+        (self.folder / "pacabench.yaml").write_text(text)
+
+    def listen(self, event: Event) -> None:
+        self.events.append(event)
+        self.on_event(event)
+
+    @asynccontextmanager
+    async def open(self, kind: SandboxKind, context: SandboxContext) -> AsyncIterator[Sandbox]:
+        del kind
+        async with FakeSandbox(self.agent, on_call=context.on_call) as sandbox:
+            self.opened.append(sandbox)
+            yield sandbox
+
+    async def start(self, run_id: str = "run", **more: Any) -> RunReport:
+        request = RunRequest(self.folder / "pacabench.yaml", run_id=run_id, **more)
+        return await start_run(request, accept_changes=False, listener=self.listen, stop=self.stop)
+
+    async def resume(self, *, accept_changes: bool = False) -> RunReport:
+        return await resume_run(
+            self.run_dir, accept_changes=accept_changes, listener=self.listen, stop=Stop()
+        )
+
+    async def retry(self, *only: Outcome) -> RunReport:
+        return await retry_run(
+            self.run_dir,
+            only=frozenset(only) or None,
+            accept_changes=False,
+            listener=self.listen,
+            stop=Stop(),
+        )
+
+    @property
+    def run_dir(self) -> Path:
+        return self.folder / "runs" / "run"
+
+    @property
+    def finished(self) -> list[tuple[str, str, Outcome]]:
+        return [
+            (event.result.key.agent, event.result.key.case_id, event.result.outcome)
+            for event in self.events
+            if isinstance(event, AttemptFinished)
+        ]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    made = Project(tmp_path)
+    monkeypatch.setattr("pacabench.run.open_sandbox", made.open)
+    monkeypatch.setattr("pacabench.scheduler.Policy.delay_s", lambda *_: 0.001)
+    return made
+
+
+class TestStart:
+    async def test_every_case_of_every_agent_once(self, project: Project) -> None:
+        report = await project.start()
+
+        assert report.summary.total.passed == 2 * CASES
+        assert len(set(project.finished)) == len(project.finished) == 2 * CASES
+        assert (report.infrastructure_left, report.pending, report.stopped) == (0, 0, False)
+        assert load_run(project.run_dir).status == "finished"
+
+    async def test_teardown_runs_once_after_the_last_case(self, project: Project) -> None:
+        await project.start()
+
+        assert project.opened[0].torn_down == ["a"]
+
+    async def test_a_selection_is_all_that_is_run(self, project: Project) -> None:
+        report = await project.start(selection=Selection(limit=2, agents=("b",)))
+
+        assert {(agent, case) for agent, case, _ in project.finished} == {("b", "c0"), ("b", "c1")}
+        assert report.summary.total.cases == 2
+
+    async def test_an_unknown_name_is_a_usage_error_with_the_nearest_one(
+        self, project: Project
+    ) -> None:
+        project.write(CONFIG.replace("name: b", "name: memory"))
+        with pytest.raises(UsageError, match="did you mean 'memory'"):
+            await project.start(selection=Selection(agents=("memry",)))
+        assert not project.run_dir.exists()
+
+    async def test_calls_are_in_the_books_with_their_case(self, project: Project) -> None:
+        def ask_twice(case: dict[str, Any]) -> Act:
+            number = case["case_id"]
+            calls = [fake_call(call_id=f"{number}-{turn}-{id(case)}") for turn in range(2)]
+            return Act.answers(case["input"], calls=calls)
+
+        project.agent = ScriptedAgent(otherwise=ask_twice)
+        report = await project.start()
+
+        assert report.summary.total.usage.calls == 2 * 2 * CASES
+        assert {call.key.case_id for call in load_run(project.run_dir).calls()} == {
+            f"c{n}" for n in range(CASES)
+        }
+
+    async def test_infrastructure_outcomes_are_retried_and_then_left_over_loudly(
+        self, project: Project
+    ) -> None:
+        failing = Act.answers("no", calls=[fake_call(status=503)])
+        project.agent = ScriptedAgent({"c1": [failing]})
+        report = await project.start()
+
+        assert report.infrastructure_left == 2
+        assert len([entry for entry in project.finished if entry[1] == "c1"]) == 2 * 2
+        assert report.summary.total.accuracy == 1.0
+
+    async def test_an_engine_that_dies_leaves_a_run_that_can_be_resumed(
+        self, project: Project
+    ) -> None:
+        def die(case: dict[str, Any]) -> Act:
+            if len(project.finished) >= 3:
+                raise SandboxUnavailableError("the engine is gone")
+            return Act.answers(case["input"])
+
+        project.agent = ScriptedAgent(otherwise=die)
+        with pytest.raises(SandboxUnavailableError):
+            await project.start()
+        assert load_run(project.run_dir).status == "stopped"
+        before = set(project.finished)
+        assert len(before) >= 3
+
+        project.agent = ScriptedAgent()
+        project.events.clear()
+        report = await project.resume()
+
+        assert report.summary.total.passed == 2 * CASES
+        assert not before & set(project.finished)
+
+
+class TestResume:
+    async def stopped_after(self, project: Project, count: int) -> None:
+        def stop_when_due(event: Event) -> None:
+            if isinstance(event, AttemptFinished) and len(project.finished) >= count:
+                project.stop.request()
+
+        project.on_event = stop_when_due
+        report = await project.start()
+        assert report.stopped
+        assert report.pending > 0
+        project.on_event = lambda _: None
+
+    async def test_only_what_is_missing_is_run(self, project: Project) -> None:
+        await self.stopped_after(project, 4)
+        done = set(project.finished)
+        project.events.clear()
+        report = await project.resume()
+
+        assert report.pending == 0
+        assert not done & set(project.finished)
+        assert len(done) + len(project.finished) == 2 * CASES
+
+    async def test_no_teardown_when_stopped(self, project: Project) -> None:
+        await self.stopped_after(project, 2)
+
+        assert project.opened[0].torn_down == []
+
+    async def test_wrong_answers_stand(self, project: Project) -> None:
+        project.agent = ScriptedAgent({"c0": [Act.answers("wrong")]})
+        await project.start()
+        project.agent = ScriptedAgent()
+        project.events.clear()
+        report = await project.resume()
+
+        assert project.finished == []
+        assert report.summary.total.failed == 2
+
+    async def test_what_the_infrastructure_failed_is_run_again(self, project: Project) -> None:
+        failing = Act.answers("no", calls=[fake_call(status=503)])
+        project.agent = ScriptedAgent({"c1": [failing]})
+        await project.start()
+        project.agent = ScriptedAgent()
+        report = await project.resume()
+
+        assert report.infrastructure_left == 0
+        assert report.summary.total.passed == 2 * CASES
+
+    async def test_run_with_the_id_of_a_run_goes_on_with_it(self, project: Project) -> None:
+        await self.stopped_after(project, 3)
+        project.stop = Stop()
+        report = await project.start()
+
+        assert report.summary.total.attempts == 2 * CASES
+
+    async def test_progress_starts_with_what_is_decided(self, project: Project) -> None:
+        await self.stopped_after(project, 3)
+        decided = len(project.finished)
+        project.events.clear()
+        await project.resume()
+        (started,) = [event for event in project.events if isinstance(event, RunStarted)]
+
+        assert len(started.decided) == decided
+        assert started.planned == {"a": CASES, "b": CASES}
+
+    async def test_cancelling_leaves_a_run_that_can_be_resumed(self, project: Project) -> None:
+        project.agent = ScriptedAgent({"c3": [Act(hangs=True)]})
+        task = asyncio.create_task(project.start())
+        four_are_done = asyncio.Event()
+        project.on_event = lambda _: len(project.finished) >= 4 and four_are_done.set()
+        await four_are_done.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not project.opened[0].live
+
+        project.agent = ScriptedAgent()
+        report = await project.resume()
+        assert report.summary.total.passed == 2 * CASES
+
+
+class TestChanges:
+    CHANGES: ClassVar[dict[str, Callable[[Path], object]]] = {
+        "agents.a.command": lambda folder: (folder / "pacabench.yaml").write_text(
+            CONFIG.replace("python a.py", "python -O a.py")
+        ),
+        "agents.a": lambda folder: (folder / "a.py").write_text("print()"),
+        "datasets.d": lambda folder: (folder / "d.jsonl").write_text(
+            '{"case_id": "c0", "input": "x", "expected": "y"}'
+        ),
+        "timeout_seconds": lambda folder: (folder / "pacabench.yaml").write_text(
+            CONFIG.replace("timeout_seconds: 5", "timeout_seconds: 6")
+        ),
+    }
+
+    @pytest.mark.parametrize("what", CHANGES)
+    async def test_are_refused_and_named(self, project: Project, what: str) -> None:
+        await project.start()
+        self.CHANGES[what](project.folder)
+        with pytest.raises(RunChangedError, match=what):
+            await project.resume()
+
+    async def test_are_accepted_when_the_user_says_so_and_then_stand(
+        self, project: Project
+    ) -> None:
+        await project.start()
+        self.CHANGES["agents.a.command"](project.folder)
+        await project.resume(accept_changes=True)
+        await project.resume()
+
+        told = [event.text for event in project.events if isinstance(event, Notice)]
+        assert any("python -O a.py" in text for text in told)
+
+    async def test_a_changed_file_is_named(self, project: Project) -> None:
+        await project.start()
+        (project.folder / "a.py").write_text("print()")
+        with pytest.raises(RunChangedError, match=r"agents\.a\.a\.py: '[0-9a-f]{16}' -> "):
+            await project.resume()
+
+    async def test_a_new_file_is_one_in_containers_and_none_where_agents_run_in_their_source(
+        self, project: Project
+    ) -> None:
+        await project.start()
+        (project.folder / "memory.db").write_text("left by an agent")
+        with pytest.raises(RunChangedError, match=r"memory\.db: added"):
+            await project.resume()
+
+        project.write(CONFIG + "sandbox: {kind: process}\n")
+        await project.start("other")
+        (project.folder / "cache.db").write_text("left by an agent")
+        await project.start("other")
+
+    async def test_more_at_a_time_is_no_change(self, project: Project) -> None:
+        await project.start()
+        project.write(CONFIG.replace("concurrency: 2", "concurrency: 3"))
+        await project.resume()
+
+
+class TestRetry:
+    async def test_runs_what_did_not_pass_and_keeps_the_history(self, project: Project) -> None:
+        project.agent = ScriptedAgent({"c0": [Act.answers("wrong")], "c1": [Act.crashes()]})
+        await project.start()
+        project.agent = ScriptedAgent()
+        project.events.clear()
+        report = await project.retry()
+
+        assert {case for _, case, _ in project.finished} == {"c0", "c1"}
+        assert report.summary.total.passed == 2 * CASES
+        assert report.summary.total.attempts == 2 * CASES + 4
+
+    async def test_only_narrows(self, project: Project) -> None:
+        project.agent = ScriptedAgent({"c0": [Act.answers("wrong")], "c1": [Act.crashes()]})
+        await project.start()
+        project.agent = ScriptedAgent()
+        project.events.clear()
+        await project.retry(Outcome.AGENT_ERROR)
+
+        assert {case for _, case, _ in project.finished} == {"c1"}
+
+    async def test_passed_cases_are_never_run_again(self, project: Project) -> None:
+        await project.start()
+        project.events.clear()
+        await project.retry(Outcome.PASSED, Outcome.FAILED)
+
+        assert project.finished == []

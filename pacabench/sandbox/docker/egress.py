@@ -30,6 +30,8 @@ class Egress:
     """With base URLs as the sidecar has to write them."""
     notice: str | None = None
     """What the user should know."""
+    network: str | None = None
+    """With ``bridge``: an existing network to use in place of an own one."""
 
 
 def plan_egress(

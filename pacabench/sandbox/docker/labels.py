@@ -32,6 +32,8 @@ class Role(StrEnum):
     TEARDOWN = "teardown"
     EGRESS = "egress"
     RUNTIME = "runtime"
+    AUDIT = "audit"
+    """What ``doctor --audit`` attacks, and what it attacks from."""
 
 
 @dataclass(frozen=True, slots=True)

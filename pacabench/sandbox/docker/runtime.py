@@ -66,14 +66,14 @@ async def open_runtime(plan: RuntimePlan) -> AsyncIterator[Runtime]:
     volume: str | None = None
     container = ""
     try:
-        if plan.egress.kind == "bridge":
+        if plan.egress.kind == "bridge" and plan.egress.network is None:
             network = await finish(make_network(engine, plan.labels))
         volume = await finish(make_volume(engine, plan.labels))
         body = sidecar_container(
             image=plan.image,
             command=["python3", "-m", "pacabench.proxy.sidecar"],
             volume=volume,
-            network=network or plan.egress.kind,
+            network=network or plan.egress.network or plan.egress.kind,
             labels=plan.labels.of(role),
         )
         container = await finish(containers.create(engine, body, doing="making the sidecar"))

@@ -24,7 +24,7 @@ from pacabench.sandbox.docker.probe import (
     probe_command,
     read_probe,
 )
-from pacabench.sandbox.docker.profile import WORK_DIR, AgentBox
+from pacabench.sandbox.docker.profile import WORK_DIR, AgentBox, agent_container
 from pacabench.sandbox.docker.runtime import RuntimePlan
 from pacabench.sandbox.docker.session import DockerSession, agent_command
 from pacabench.sandbox.docker.supervisor import Supervisor, supervise
@@ -35,6 +35,13 @@ _ORIGIN = f"http://127.0.0.1:{LANE_PORT}"
 _TEARDOWN_WITHIN_S = 300.0
 _STARTS_PER_CORE = 2
 """With more starts at a time the engine gets slower, not faster."""
+
+Alteration = Callable[[dict[str, Any]], dict[str, Any]]
+"""Gets the body that an agent's container would be made with; returns the one that is used."""
+
+
+def _as_it_is(body: dict[str, Any]) -> dict[str, Any]:
+    return body
 
 
 @asynccontextmanager
@@ -174,7 +181,7 @@ class DockerSandbox:
             )
 
         try:
-            session = await self._open(make_box, Role.PROBE, doing="probing the sandbox")
+            session = await self.open(make_box, Role.PROBE, doing="probing the sandbox")
             try:
                 async with asyncio.timeout(PROBE_WITHIN_S):
                     line = await session.read_line()
@@ -187,23 +194,35 @@ class DockerSandbox:
         self._facts = replace(self._facts, probe=found)
 
     async def _start(self, agent: SandboxAgent, command: str, role: Role) -> DockerSession:
-        return await self._open(
+        return await self.open(
             lambda lane, key: self._box(agent, command, lane, key),
             role,
             doing=f"starting agent {agent.name!r}",
         )
 
-    async def _open(
-        self, make_box: Callable[[Lane, str | None], AgentBox], role: Role, *, doing: str
+    async def open(
+        self,
+        make_box: Callable[[Lane, str | None], AgentBox],
+        role: Role,
+        *,
+        doing: str,
+        alter: Alteration = _as_it_is,
     ) -> DockerSession:
+        """Start a container in a free lane; ``make_box`` gets the lane and the virtual key.
+
+        Only the audit gives ``alter``: its positive controls take one protection away.
+
+        Raises:
+            SandboxError, SandboxUnavailableError: as :meth:`start`.
+        """
         runtime = await self._supervisor.runtime()
         lane = await runtime.lanes.acquire()
         key = virtual_key() if self._plan.context.providers else None
         session = DockerSession(self._plan.engine, runtime, lane, key)
         try:
             async with self._starts:
-                box = make_box(lane, key)
-                await finish(session.open(box, self._plan.labels.of(role), doing=doing))
+                body = agent_container(make_box(lane, key), self._plan.labels.of(role))
+                await finish(session.open(alter(body), doing=doing))
         except BaseException:
             await finish(session.close())
             raise

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pacabench.aio import finish, settle
 from pacabench.errors import SandboxError
@@ -13,7 +14,6 @@ from pacabench.sandbox.docker.attach import Attachment, attach
 from pacabench.sandbox.docker.containers import SIGKILL, End
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.lanes import Lane
-from pacabench.sandbox.docker.profile import AgentBox, agent_container
 from pacabench.sandbox.docker.runtime import Runtime
 
 _FORCED = (SIGKILL, 15)
@@ -47,10 +47,20 @@ class DockerSession:
         """The user that its agent runs as."""
         return self._lane.uid
 
-    async def open(self, box: AgentBox, labels: Mapping[str, str], *, doing: str) -> None:
+    @property
+    def key(self) -> str | None:
+        """Its virtual key."""
+        return self._key
+
+    @property
+    def holder(self) -> str:
+        """Container id of its lane's holder."""
+        return self._lane.holder
+
+    async def open(self, body: Mapping[str, Any], *, doing: str) -> None:
         """Create, attach, start. Shield it, and close the session when it fails."""
         engine = self._engine
-        self._container = await containers.create(engine, agent_container(box, labels), doing=doing)
+        self._container = await containers.create(engine, body, doing=doing)
         self._attachment = await attach(engine, self._container, limit_bytes=STDOUT_LIMIT_BYTES)
         await containers.start(engine, self._container, doing=doing)
         self._watch = asyncio.create_task(self._watch_lane(self._attachment))

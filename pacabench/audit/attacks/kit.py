@@ -1,0 +1,167 @@
+"""What attack scripts share. Runs inside the attacked container: standard library only."""
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Given = Mapping[str, Any]
+Found = dict[str, Any]
+AttackFunction = Callable[[Given], Found | None]
+
+REACH_WITHIN_S = 2.0
+_ALONE_WITHIN_S = 15.0
+SYSCALLS = {
+    "x86_64": {
+        "mount": 165, "umount2": 166, "ptrace": 101, "setns": 308, "unshare": 272, "bpf": 321,
+        "keyctl": 250, "add_key": 248, "request_key": 249, "perf_event_open": 298,
+        "userfaultfd": 323, "io_uring_setup": 425, "init_module": 175, "kexec_load": 246,
+        "process_vm_readv": 310, "process_vm_writev": 311, "open_by_handle_at": 304,
+        "fsopen": 430, "clone": 56, "pivot_root": 155, "mknodat": 259, "fsmount": 432,
+    },
+    "aarch64": {
+        "mount": 40, "umount2": 39, "ptrace": 117, "setns": 268, "unshare": 97, "bpf": 280,
+        "keyctl": 219, "add_key": 217, "request_key": 218, "perf_event_open": 241,
+        "userfaultfd": 282, "io_uring_setup": 425, "init_module": 105, "kexec_load": 104,
+        "process_vm_readv": 270, "process_vm_writev": 271, "open_by_handle_at": 265,
+        "fsopen": 430, "clone": 220, "pivot_root": 41, "mknodat": 33, "fsmount": 432,
+    },
+}  # fmt: skip
+_NOT_BUILT_IN = {"ENOSYS", "ENOPKG", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ENODEV", "ENXIO"}
+
+
+def found(broke: bool, **evidence: Any) -> Found:
+    """An answer: whether the attack did what it must not, and what was seen."""
+    return {"broke": broke, "evidence": evidence, "missing": None}
+
+
+def missing(reason: str, **evidence: Any) -> Found:
+    """An answer: this kernel or engine lacks what is attacked."""
+    return {"broke": False, "evidence": evidence, "missing": reason}
+
+
+def absent(outcome: str) -> bool:
+    """Whether an error's name says that the kernel has no such thing."""
+    return outcome in _NOT_BUILT_IN
+
+
+def outcome(work: Callable[[], object]) -> str:
+    """``done``, or the name of the error."""
+    try:
+        work()
+    except TimeoutError:
+        return "timeout"
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error))
+    return "done"
+
+
+def syscall(name: str, *args: Any) -> tuple[int, str]:
+    """A raw system call: its result, and ``done`` or its error's name.
+
+    Integers and ctypes objects go as they are, bytes as pointers.
+    """
+    numbers = SYSCALLS.get(os.uname().machine, {})
+    if name not in numbers:
+        return -1, "ENOSYS"
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    given = [ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args]
+    result = int(libc.syscall(ctypes.c_long(numbers[name]), *given))
+    if result < 0:
+        return result, errno.errorcode.get(ctypes.get_errno(), "?")
+    return result, "done"
+
+
+def reach_tcp(address: str, port: int, *, send: bytes = b"") -> str:
+    """Connect: ``done: <first bytes>`` when something answered, else the error's name."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        target = socket.getaddrinfo(address, port, family, socket.SOCK_STREAM)[0][4]
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.settimeout(REACH_WITHIN_S)
+            sock.connect(target)
+            with contextlib.suppress(OSError):
+                sock.sendall(send)
+                return f"done: {sock.recv(200).decode(errors='replace')}"
+            return "done: connected"
+    except TimeoutError:
+        return "timeout"
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error))
+
+
+def reach_udp(address: str, port: int, payload: bytes) -> str:
+    """Send a datagram: ``done: <answer>``, ``sent`` when none came, or the error's name."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        target = socket.getaddrinfo(address, port, family, socket.SOCK_DGRAM)[0][4]
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(REACH_WITHIN_S)
+            sock.connect(target)
+            sock.send(payload)
+            try:
+                return f"done: {sock.recv(2000).hex()}"
+            except TimeoutError:
+                return "sent"
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error))
+
+
+UNREACHABLE = {"ENETUNREACH", "EHOSTUNREACH", "EACCES", "EPERM", "EADDRNOTAVAIL", "EAFNOSUPPORT"}
+"""Errors that mean: no packet left. Anything else came from outside: a refusal, a silence."""
+
+
+def left(outcomes: Mapping[str, str]) -> bool:
+    """Whether one of ``outcomes`` shows that a packet left the container."""
+    return any(result not in UNREACHABLE for result in outcomes.values())
+
+
+def say(answer: Found) -> None:
+    """Print ``answer`` as the agent's answer."""
+    sys.stdout.write(json.dumps({"output": answer}) + "\n")
+    sys.stdout.flush()
+
+
+def serve(attacks: Mapping[str, AttackFunction]) -> None:
+    """Read cases and make the attack that each names. Several of them: each in a process apart."""
+    for line in sys.stdin:
+        given = json.loads(line)["input"]
+        function = attacks[given["attack"]]
+        answer = function(given) if len(attacks) == 1 else _apart(function, given)
+        if answer is not None:
+            say(answer)
+
+
+def _apart(function: AttackFunction, given: Given) -> Found:
+    """Run one attack in a child, so that nothing of it is left for the next one."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        answer = function(given)
+        os.write(writer, json.dumps(answer).encode())
+        os._exit(0)
+    os.close(writer)
+    text = b""
+    while select.select([reader], [], [], _ALONE_WITHIN_S)[0]:
+        piece = os.read(reader, 65536)
+        if not piece:
+            break
+        text += piece
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    os.close(reader)
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    return answer or {"broke": None, "evidence": {"ended": status}}

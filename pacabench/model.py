@@ -137,6 +137,17 @@ CallEnd = Literal[
 
 
 @dataclass(frozen=True, slots=True)
+class FailedTry:
+    """A try of a call that came to nothing, and after which the proxy tried again."""
+
+    status: int | None
+    """None where no reply came."""
+    error: str | None
+    wait_ms: float
+    """From its failure to the next try."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallRecord:
     """One logical LLM call as the proxy saw it."""
 
@@ -166,16 +177,26 @@ class CallRecord:
     request_bytes: int
     response_bytes: int
     retries: int = 0
+    """Further requests that the proxy made for it."""
     error: str | None = None
+    failed_tries: tuple[FailedTry, ...] = ()
+    """In order; what became of the last one stands in ``status``, ``end`` and ``error``."""
+    waited_ms: float = 0.0
+    """Of ``duration_ms``: in the queue, and between tries."""
+    sent: bool = True
+    """It went to the provider at least once."""
+    repeat_of: str | None = None
+    """The call that this one repeats, where an SDK tried again by itself."""
 
     @property
     def may_be_billed(self) -> bool:
         """The provider served it, or may have: what `calls` counts wherever it is shown.
 
-        Not billed: what the proxy denied, what the provider refused or never answered, and the
-        list of models. A call that the agent or the harness left before the reply's head counts.
+        Not billed: what the proxy denied, what the provider refused or never answered, what never
+        went out, and the list of models. A call that the agent or the harness left before the
+        reply's head counts.
         """
-        if self.end == "denied" or self.endpoint == "models":
+        if self.end == "denied" or self.endpoint == "models" or not self.sent:
             return False
         if self.status is None:
             return self.end in ("client_gone", "interrupted")
@@ -260,3 +281,6 @@ class CaseResult:
     exit: ExitFacts | None
     log: str | None
     """File below ``logs/`` with what the agent wrote besides its answer."""
+    provider_wait_ms: float | None = None
+    """Of ``duration_ms``: time in which at least one of its LLM calls was under way. None where
+    nobody measured it."""

@@ -4,20 +4,24 @@ Each message is one of the dataclasses below, its class name as ``"type"``. Both
 of the same version; a line that does not decode is an error and not ignored.
 
     harness -> sidecar   Configure (first line), Bind, Unbind, Shutdown
-    sidecar -> harness   Ready, LaneUp, LaneDown, Done (echoes ``seq``), Call, Notice
+    sidecar -> harness   Ready, LaneUp, LaneDown, Done (echoes ``seq``), Call, Waited, Health,
+                         Notice
 
-Every ``Call`` of an attempt is sent before the ``Done`` that answers its ``Unbind``.
+Every ``Call`` of an attempt, and the last ``Waited``, is sent before the ``Done`` that answers its
+``Unbind``.
 End of file on stdin means that the harness died: the sidecar takes no new calls, lets those
 under way finish (``ORPHAN_GRACE_S``), and exits. What was not delivered is in the spool.
 """
 
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import orjson
 
-from pacabench.model import CallRecord, Usage
+from pacabench.model import CallRecord, FailedTry, Usage
 from pacabench.proxy import lane as lane_holder
+from pacabench.proxy.pacing import State
+from pacabench.proxy.patience import Patience
 
 LANE_PORT = lane_holder.LANE_PORT
 RUNTIME_DIR = lane_holder.RUNTIME_DIR
@@ -50,6 +54,9 @@ class Configure:
 
     providers: list[ProviderSpec]
     default: str
+    patience: Patience = field(default_factory=Patience)
+    live_waits: bool = False
+    """Send ``Waited`` whenever an attempt begins or ends to wait, and not at its end alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,24 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Waited:
+    """How long an attempt waited for its provider so far, and whether it does now."""
+
+    attempt_id: str
+    waiting: bool
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A provider is down, is being tried again, or is back."""
+
+    provider: str
+    state: State
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """For the harness's log."""
 
@@ -120,12 +145,20 @@ class Notice:
 
 
 Message: TypeAlias = (
-    Configure | Bind | Unbind | Shutdown | Ready | LaneUp | LaneDown | Done | Call | Notice
+    Configure
+    | Bind
+    | Unbind
+    | Shutdown
+    | Ready
+    | LaneUp
+    | LaneDown
+    | Done
+    | Call
+    | Waited
+    | Health
+    | Notice
 )
-_TYPES: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (Configure, Bind, Unbind, Shutdown, Ready, LaneUp, LaneDown, Done, Call, Notice)
-}
+_TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
 
 
 def encode(message: Message) -> bytes:
@@ -145,6 +178,7 @@ def decode(line: bytes) -> Message:
         kind = _TYPES[body.pop("type")]
         if kind is Configure:
             body["providers"] = [ProviderSpec(**spec) for spec in body["providers"]]
+            body["patience"] = Patience(**body["patience"])
         elif kind is Call:
             body["record"] = decode_call(body["record"])
         message: Message = kind(**body)
@@ -156,4 +190,6 @@ def decode(line: bytes) -> Message:
 def decode_call(body: dict[str, Any]) -> CallRecord:
     """A call record from its JSON form (control channel and spool)."""
     usage = body["usage"]
-    return CallRecord(**{**body, "usage": None if usage is None else Usage(**usage)})
+    tries = tuple(FailedTry(**entry) for entry in body.get("failed_tries", ()))
+    usage = None if usage is None else Usage(**usage)
+    return CallRecord(**{**body, "usage": usage, "failed_tries": tries})

@@ -16,8 +16,9 @@ class BodyDecoder:
     def __init__(self, encoding: str) -> None:
         name = encoding.strip().lower()
         self.identity = name in {"", "identity"}
-        coded = name in {"gzip", "x-gzip", "deflate"}
-        self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB) if coded else None
+        self.known = self.identity or name in {"gzip", "x-gzip", "deflate"}
+        """False for br, zstd and the like: what such a body says stays unknown."""
+        self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB) if self.known else None
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The plain bytes in pieces of a bounded size."""
@@ -33,3 +34,7 @@ class BodyDecoder:
             if piece:
                 yield piece
             chunk = self._inflate.unconsumed_tail
+            if self._inflate.eof and self._inflate.unused_data:
+                # Some servers end the coding at each flush and begin it anew.
+                chunk = self._inflate.unused_data
+                self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)

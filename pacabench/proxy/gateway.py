@@ -15,7 +15,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-import aiohttp
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
@@ -26,15 +25,18 @@ from pacabench.proxy.call import Call
 from pacabench.proxy.client import BodyBudget, Client
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.openai import OpenAIFormat
+from pacabench.proxy.pacing import State
+from pacabench.proxy.patience import Patience
+from pacabench.proxy.providers import open_providers
 from pacabench.proxy.record import CallDraft
-from pacabench.proxy.routes import Provider, Refusal, RouteTable, find_route, route_table
-from pacabench.proxy.scripted import ScriptedUpstream
+from pacabench.proxy.repeats import Repeats
+from pacabench.proxy.routes import Refusal, RouteTable, find_route, route_table
 from pacabench.proxy.spool import Spool
-from pacabench.proxy.upstream import HttpUpstream, Upstream, open_session
+from pacabench.proxy.waits import WaitClock
 from pacabench.proxy.wire import WireFormat
 
 UNBIND_GRACE_S = 35.0
-"""How long ``unbind`` waits for calls under way. Longer than ``call.DRAIN_S``."""
+"""How long ``unbind`` waits for calls under way. Longer than ``Patience.drain_s``."""
 MAX_CONNECTIONS = 512
 """Of one lane. Further ones are closed at once."""
 MAX_DENIED_RECORDS = 100
@@ -47,6 +49,8 @@ _MAX_PATH = 200
 class _Binding:
     attempt_id: str
     key: bytes
+    waits: WaitClock
+    repeats: Repeats = field(default_factory=Repeats)
     open: bool = True
     denied: int = 0
     calls: set["_UnderWay"] = field(default_factory=set)
@@ -102,6 +106,10 @@ class Gateway:
         on_call: gets each call when it ends, in the event loop's thread; must not block.
         spool: where calls are noted besides, if anywhere.
         on_notice: gets what should reach the harness's log.
+        on_health: gets a provider's name and state when it goes down, and when it comes back.
+        on_wait: gets an attempt's id, whether it waits for its provider now, and for how many
+            milliseconds it did so far: at its end, and with ``live_waits`` at every change.
+        patience: how long to bear with providers.
 
     Raises:
         ValueError: the providers do not fit together.
@@ -115,12 +123,20 @@ class Gateway:
         spool: Spool | None,
         *,
         on_notice: Callable[[str], None] = lambda _: None,
+        on_health: Callable[[str, State, str], None] = lambda *_: None,
+        on_wait: Callable[[str, bool, float], None] = lambda *_: None,
+        live_waits: bool = False,
+        patience: Patience | None = None,
     ) -> None:
         self._specs = providers
         self._default = default
         self._on_call = on_call
         self._spool = spool
         self._notice = on_notice
+        self._on_health = on_health
+        self._on_wait = on_wait
+        self._live_waits = live_waits
+        self._patience = patience or Patience()
         self._lanes: dict[str, _Lane] = {}
         self._stack = AsyncExitStack()
         self._routes: RouteTable = {}
@@ -130,8 +146,11 @@ class Gateway:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            session = await stack.enter_async_context(open_session())
-            providers = [_provider(spec, session) for spec in self._specs]
+            providers = await stack.enter_async_context(
+                open_providers(
+                    self._specs, self._patience, on_health=self._on_health, notice=self._notice
+                )
+            )
             self._routes = route_table(providers, self._default)
             self._stack = stack.pop_all()
         return self
@@ -172,7 +191,7 @@ class Gateway:
         if entry.server is not None:
             entry.server.hang_up()
         if entry.binding is not None:
-            await _settle(entry.binding, grace_s)
+            await self._settle(entry.binding, grace_s)
         if entry.server is not None:
             await entry.server.shutdown(_CLOSE_WITHIN_S)
         self._lanes.pop(lane, None)
@@ -186,7 +205,8 @@ class Gateway:
         entry = self._lane(lane)
         if entry.binding is not None:
             raise ValueError(f"lane {lane!r} is bound to {entry.binding.attempt_id}")
-        entry.binding = _Binding(attempt_id, key.encode())
+        report = partial(self._on_wait, attempt_id) if self._live_waits else None
+        entry.binding = _Binding(attempt_id, key.encode(), WaitClock(report))
 
     async def unbind(self, lane: str, *, grace_s: float = UNBIND_GRACE_S) -> None:
         """Refuse further calls of the lane's attempt, and return when all of its are recorded.
@@ -198,7 +218,7 @@ class Gateway:
         """
         entry = self._lane(lane)
         if entry.binding is not None:
-            await _settle(entry.binding, grace_s)
+            await self._settle(entry.binding, grace_s)
             entry.binding = None
 
     def refuse_new(self) -> None:
@@ -208,7 +228,11 @@ class Gateway:
     async def drain(self, *, grace_s: float) -> None:
         """Wait for all calls under way, cut them after ``grace_s``; all are recorded then."""
         bindings = [lane.binding for lane in self._lanes.values() if lane.binding is not None]
-        await asyncio.gather(*(_settle(binding, grace_s) for binding in bindings))
+        await asyncio.gather(*(self._settle(binding, grace_s) for binding in bindings))
+
+    async def _settle(self, binding: _Binding, grace_s: float) -> None:
+        await _settle(binding, grace_s)
+        self._on_wait(binding.attempt_id, False, binding.waits.total_ms)
 
     def _lane(self, lane: str) -> _Lane:
         if lane not in self._lanes:
@@ -237,6 +261,9 @@ class Gateway:
             route,
             client,
             attempt_id=binding.attempt_id,
+            waits=binding.waits,
+            repeats=binding.repeats,
+            patience=self._patience,
             path=request.raw_path,
             headers=request.headers,
             begin=self._begin,
@@ -308,17 +335,6 @@ class Gateway:
 
 _BAD_KEY = "invalid_api_key"
 _NO_ATTEMPT = Refusal(403, "No case is being run here now; calls are refused.", "no_attempt")
-
-
-def _provider(spec: ProviderSpec, session: aiohttp.ClientSession) -> Provider:
-    upstream: Upstream
-    if spec.kind == "scripted":
-        upstream = ScriptedUpstream(spec.rules or [])
-    elif spec.kind == "openai" and spec.base_url is not None:
-        upstream = HttpUpstream(session, spec.base_url)
-    else:
-        raise ValueError(f"provider {spec.name!r}: no way to reach kind {spec.kind!r}")
-    return Provider(spec.name, OpenAIFormat(), upstream, spec.api_key)
 
 
 def _silent_logger() -> logging.Logger:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any
 
-from pacabench.model import CallEnd, CallRecord, Usage, UsageSource
+from pacabench.model import CallEnd, CallRecord, FailedTry, Usage, UsageSource
 
 
 @dataclass(slots=True)
@@ -34,6 +34,10 @@ class CallDraft:
     response_bytes: int = 0
     retries: int = 0
     error: str | None = None
+    failed_tries: tuple[FailedTry, ...] = ()
+    waited_ms: float = 0.0
+    sent: bool = False
+    repeat_of: str | None = None
 
     def record(self) -> CallRecord:
         """The record as things stand."""

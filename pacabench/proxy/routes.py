@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp.web_request import BaseRequest
 
+from pacabench.proxy.pacing import Pacer
 from pacabench.proxy.upstream import Upstream
 from pacabench.proxy.wire import Endpoint, WireFormat
 
@@ -17,6 +18,8 @@ class Provider:
     wire: WireFormat
     upstream: Upstream
     api_key: str | None
+    pacer: Pacer
+    """Says when a call may go out. Shared with other names of the same server and key."""
 
 
 @dataclass(frozen=True, slots=True)

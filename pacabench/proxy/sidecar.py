@@ -274,6 +274,10 @@ async def _serve_as(
             lambda record: channel.send(control.Call(record)),
             spool,
             on_notice=lambda text: channel.send(control.Notice("warning", text)),
+            on_health=lambda *health: channel.send(control.Health(*health)),
+            on_wait=lambda *wait: channel.send(control.Waited(*wait)),
+            live_waits=first.live_waits,
+            patience=first.patience,
         )
         async with gateway:
             await Sidecar(channel, gateway, lane_socket).run()

@@ -11,17 +11,26 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from pacabench import __version__
+from pacabench.proxy.patience import Patience
 from pacabench.proxy.wire import Endpoint
 
-CONNECT_TIMEOUT_S = 30.0
-READ_TIMEOUT_S = 600.0
-"""Of silence. A reply may take as long as it likes in all."""
+ERROR_BODY_BYTES = 1024**2
+"""How much of an error reply is looked at before it goes on. A longer one is not tried again."""
+_ERROR = 400
 _WRITE_AT_ONCE_BYTES = 256 * 1024
 _NOT_BY_ITSELF = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class UpstreamError(Exception):
     """The provider could not be reached, or it broke off. The text holds no secret."""
+
+
+class UpstreamUnreachableError(UpstreamError):
+    """There was no connection: the provider has not seen the request."""
+
+
+class UpstreamSilentError(UpstreamError):
+    """It took the request and said nothing for too long: it may be at work on it still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,29 @@ class Reply:
     """Names ignore case."""
     chunks: AsyncGenerator[bytes]
     """The body as it comes in, still encoded. Raises ``UpstreamError`` where it breaks off."""
+
+
+async def error_head(reply: Reply) -> tuple[bytes, bool]:
+    """The beginning of an error's body, and whether it is all of it; nothing of a good reply's."""
+    parts: list[bytes] = []
+    size = 0
+    if reply.status >= _ERROR:
+        async for chunk in reply.chunks:
+            parts.append(chunk)
+            size += len(chunk)
+            if size > ERROR_BODY_BYTES:
+                return b"".join(parts), False
+    return b"".join(parts), True
+
+
+def already_read(reply: Reply) -> Reply:
+    """``reply`` without its body."""
+    return Reply(reply.status, reply.headers, _nothing())
+
+
+async def _nothing() -> AsyncGenerator[bytes]:
+    return
+    yield b""
 
 
 class Upstream(Protocol):
@@ -77,7 +109,7 @@ class HttpUpstream:
                 skip_auto_headers=_NOT_BY_ITSELF,
             )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise UpstreamError(_explain(error)) from error
+            raise _explained(error) from error
         async with response:
             yield Reply(response.status, response.headers, _chunks(response))
 
@@ -88,7 +120,7 @@ class HttpUpstream:
 
 
 @asynccontextmanager
-async def open_session() -> AsyncIterator[aiohttp.ClientSession]:
+async def open_session(patience: Patience) -> AsyncIterator[aiohttp.ClientSession]:
     """A client session for all providers.
 
     TLS is verified against the certificates in OpenSSL's default places, which ``SSL_CERT_FILE``
@@ -96,7 +128,7 @@ async def open_session() -> AsyncIterator[aiohttp.ClientSession]:
     """
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
     timeout = aiohttp.ClientTimeout(
-        total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S
+        total=None, sock_connect=patience.connect_s, sock_read=patience.silence_s
     )
     async with aiohttp.ClientSession(
         connector=connector,
@@ -123,12 +155,13 @@ async def _chunks(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         async for chunk in response.content.iter_any():
             yield chunk
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise UpstreamError(_explain(error)) from error
+        raise _explained(error) from error
 
 
-def _explain(error: BaseException) -> str:
+def _explained(error: BaseException) -> UpstreamError:
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return UpstreamUnreachableError(f"the provider cannot be reached: {error}")
     if isinstance(error, TimeoutError):
-        return f"the provider was silent for too long ({type(error).__name__})"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"the provider cannot be reached: {error}"
-    return f"the provider broke off: {type(error).__name__}: {error}"
+        kind = type(error).__name__
+        return UpstreamSilentError(f"the provider was silent for too long ({kind})")
+    return UpstreamError(f"the provider broke off: {type(error).__name__}: {error}")

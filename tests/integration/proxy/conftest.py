@@ -16,9 +16,11 @@ import pytest
 from pacabench.model import CallRecord
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.gateway import Gateway
+from pacabench.proxy.patience import Patience
 from pacabench.proxy.spool import Spool
 from pacabench.testing import FakeProvider
 
+ONE_TRY = Patience(retry_for_s=0)
 REAL_KEY = "sk-real-canary-0123456789"
 VIRTUAL_KEY = "pb-virtual-abcdef"
 ATTEMPT = "attempt-1"
@@ -37,14 +39,17 @@ class Posted:
 class Bench:
     """What a test talks to."""
 
-    gateway: Gateway
-    port: int
+    gateway: Gateway = field(init=False)
+    port: int = 0
+    path: str = "/v1"
     records: list[CallRecord] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    health: list[tuple[str, str, str]] = field(default_factory=list)
+    waits: list[tuple[str, bool, float]] = field(default_factory=list)
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http://127.0.0.1:{self.port}{self.path}"
 
     def client(self, **more: Any) -> openai.AsyncOpenAI:
         settings = {"base_url": self.base_url, "api_key": VIRTUAL_KEY, "max_retries": 0}
@@ -101,16 +106,31 @@ def open_bench() -> OpenBench:
     """Opens a bench over the given provider specs; the first one is the default."""
 
     @asynccontextmanager
-    async def open_(*specs: ProviderSpec, spool: Spool | None = None) -> AsyncIterator[Bench]:
-        records: list[CallRecord] = []
-        notices: list[str] = []
-        gateway = Gateway(specs, specs[0].name, records.append, spool, on_notice=notices.append)
+    async def open_(
+        *specs: ProviderSpec,
+        spool: Spool | None = None,
+        patience: Patience = ONE_TRY,
+        live_waits: bool = False,
+        quiet: bool = True,
+    ) -> AsyncIterator[Bench]:
+        made = Bench()
+        gateway = Gateway(
+            specs,
+            specs[0].name,
+            made.records.append,
+            spool,
+            on_notice=made.notices.append,
+            on_health=lambda *health: made.health.append(health),
+            on_wait=lambda *wait: made.waits.append(wait),
+            live_waits=live_waits,
+            patience=patience,
+        )
         async with gateway:
             sock = loopback_socket()
-            port = sock.getsockname()[1]
+            made.gateway, made.port = gateway, sock.getsockname()[1]
             await gateway.add_lane("lane-1", sock)
             gateway.bind("lane-1", ATTEMPT, VIRTUAL_KEY)
-            yield Bench(gateway, port, records, notices)
-        assert not notices
+            yield made
+        assert not (quiet and made.notices)
 
     return open_

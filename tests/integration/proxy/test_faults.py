@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import openai
 import pytest
 
 from pacabench.model import Usage
-from pacabench.proxy import call as proxy_call
 from pacabench.proxy import gateway as proxy_gateway
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.spool import Spool, read_spool
 from pacabench.testing import FakeProvider, Reply, Tokens
 from tests.integration.proxy.conftest import (
     ATTEMPT,
+    ONE_TRY,
     REAL_KEY,
     VIRTUAL_KEY,
     Bench,
@@ -104,12 +105,13 @@ class TestClientGone:
         assert record.status is None
         assert provider.books == []
 
-    async def test_draining_has_an_end(
-        self, open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(proxy_call, "DRAIN_S", 0.1)
+    async def test_draining_has_an_end(self, open_bench: OpenBench) -> None:
         reply = Reply(text="word " * 1000, pause_s=0.02)
-        async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        patience = replace(ONE_TRY, drain_s=0.1)
+        async with (
+            FakeProvider(lambda _: reply) as provider,
+            open_bench(spec_for(provider), patience=patience) as it,
+        ):
             async with it.client() as client:
                 await read_chunks(client, 2)
             [record] = await it.settled()
@@ -118,12 +120,13 @@ class TestClientGone:
         assert record.usage is None
         assert record.duration_ms < 5000
 
-    async def test_draining_reads_a_bounded_number_of_bytes(
-        self, open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(proxy_call, "DRAIN_BYTES", 2000)
+    async def test_draining_reads_a_bounded_number_of_bytes(self, open_bench: OpenBench) -> None:
         reply = Reply(text="word " * 1000, pause_s=0.002)
-        async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        patience = replace(ONE_TRY, drain_bytes=2000)
+        async with (
+            FakeProvider(lambda _: reply) as provider,
+            open_bench(spec_for(provider), patience=patience) as it,
+        ):
             async with it.client() as client:
                 await read_chunks(client, 2)
             [record] = await it.settled()
@@ -181,12 +184,13 @@ class TestUpstream:
         assert record.end == "upstream_error"
         assert "cannot be reached" in record.error
 
-    async def test_silence_has_an_end(
-        self, open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("pacabench.proxy.upstream.READ_TIMEOUT_S", 0.2)
+    async def test_silence_has_an_end(self, open_bench: OpenBench) -> None:
         reply = Reply(silent=True)
-        async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        patience = replace(ONE_TRY, silence_s=0.2)
+        async with (
+            FakeProvider(lambda _: reply) as provider,
+            open_bench(spec_for(provider), patience=patience) as it,
+        ):
             got = await it.post("/chat/completions", ASKED)
             [record] = await it.settled()
         assert got.status == 502
@@ -198,11 +202,12 @@ class TestUpstream:
         replies = [Reply(status=429, headers={"Retry-After": "0"}), Reply(text="at last")]
         async with (
             FakeProvider(lambda _: replies.pop(0)) as provider,
-            open_bench(spec_for(provider)) as it,
+            open_bench(spec_for(provider), quiet=False) as it,
             it.client(max_retries=1) as client,
         ):
             reply = await client.chat.completions.create(model="m", messages=SAY)
             first, second = await it.settled(2)
+        assert second.repeat_of == first.call_id
         assert reply.choices[0].message.content == "at last"
         assert (first.status, second.status) == (429, 200)
         assert first.is_provider_failure

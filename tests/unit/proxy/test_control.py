@@ -2,14 +2,17 @@
 
 import pytest
 
-from pacabench.model import Usage
+from pacabench.model import FailedTry, Usage
 from pacabench.proxy import control, lane
+from pacabench.proxy.patience import Patience
 from pacabench.testing import fake_call
 
 MESSAGES = [
     control.Configure(
         [control.ProviderSpec("openai", "openai", "https://x/v1", "sk-1", [{"reply": "a"}])],
         "openai",
+        Patience(silence_s=3.0),
+        live_waits=True,
     ),
     control.Bind(1, "lane", "attempt", "key"),
     control.Unbind(2, "lane"),
@@ -19,7 +22,9 @@ MESSAGES = [
     control.LaneDown("lane"),
     control.Done(3, "no lane"),
     control.Call(fake_call(usage=Usage(1, 2, 3, 4, 5), raw_usage={"a": 1})),
-    control.Call(fake_call(usage=None)),
+    control.Call(fake_call(usage=None, failed_tries=(FailedTry(429, "slow down", 12.5),))),
+    control.Waited("attempt", True, 12.5),
+    control.Health("openai", "down", "HTTP status 503"),
     control.Notice("warning", "line\nbreak"),
 ]
 

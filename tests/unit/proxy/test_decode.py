@@ -41,3 +41,10 @@ def test_a_bomb_goes_off_in_small_pieces() -> None:
     pieces = list(BodyDecoder("gzip").feed(packed))
     assert sum(map(len, pieces)) == 20_000_000
     assert max(map(len, pieces)) <= 1024**2
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_coding_that_ends_at_each_flush_is_read_on(size: int) -> None:
+    packed = gzip.compress(b"data: one\n\n") + gzip.compress(b"data: two\n\n")
+    chunks = [packed[start : start + size] for start in range(0, len(packed), size)]
+    assert decoded("gzip", chunks) == b"data: one\n\ndata: two\n\n"

@@ -94,6 +94,7 @@ class Call:
         self._headers = headers
         self._begin, self._end, self._notice = begin, end, notice
         self._draft = CallDraft(attempt_id, route.provider.name, route.endpoint.name)
+        self._draft.sent = False
         self._guard = KeyGuard(route.provider.api_key)
         self._arrived = self._sent = time.perf_counter()
         self._failed_at: float | None = None
@@ -285,9 +286,9 @@ class Call:
             return None
         failure = _Failure(self._why(reply, head), reply=reply, head=head)
         passing = is_transient(status, reply.headers, head)
-        if status >= _SERVER_ERROR:
+        if passing and status >= _SERVER_ERROR:
             pacer.failed(turn, failure.why)
-        elif status == _TOO_MANY_REQUESTS and passing:
+        elif passing and status == _TOO_MANY_REQUESTS:
             pacer.limited(turn, retry_after_s(reply.headers))
         else:
             pacer.answered(turn)

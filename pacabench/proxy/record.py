@@ -36,7 +36,7 @@ class CallDraft:
     error: str | None = None
     failed_tries: tuple[FailedTry, ...] = ()
     waited_ms: float = 0.0
-    sent: bool = False
+    sent: bool = True
     repeat_of: str | None = None
 
     def record(self) -> CallRecord:

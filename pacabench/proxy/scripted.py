@@ -10,7 +10,7 @@ import base64
 import hashlib
 import struct
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -63,7 +63,8 @@ class ScriptedUpstream:
         if said.rule is not None and said.rule.delay_ms:
             await asyncio.sleep(said.rule.delay_ms / 1000)
         if said.rule is not None and said.rule.status != 200:  # noqa: PLR2004 - HTTP OK
-            return _refusal(said.rule.status, said.text)
+            # It would say the same again and again.
+            return _refusal(said.rule.status, said.text, {"x-should-retry": "false"})
         reply = replies.Completion(
             reply_id=hashlib.blake2b(request.body, digest_size=12).hexdigest(),
             model=BY_ECHO if said.rule is None else BY_RULE,
@@ -136,12 +137,12 @@ def _request(body: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _refusal(status: int, message: str) -> Reply:
-    return _document(OpenAIFormat().error_body(status, message, None), status)
+def _refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
+    return _document(OpenAIFormat().error_body(status, message, None), status, headers)
 
 
-def _document(body: bytes, status: int = 200) -> Reply:
-    headers = CIMultiDict({"Content-Type": _JSON, "Content-Length": str(len(body))})
+def _document(body: bytes, status: int = 200, more: Mapping[str, str] | None = None) -> Reply:
+    headers = CIMultiDict({"Content-Type": _JSON, "Content-Length": str(len(body)), **(more or {})})
     return Reply(status, headers, _each([body]))
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from pacabench.proxy import call as proxy_call
 from pacabench.proxy import client as proxy_client
+from pacabench.proxy import upstream as proxy_upstream
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.gateway import Gateway
 from pacabench.proxy.spool import Spool
@@ -164,7 +165,7 @@ class TestBodies:
     async def test_a_long_error_goes_through_whole(
         self, open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(proxy_call, "ERROR_BODY_BYTES", 1000)
+        monkeypatch.setattr(proxy_upstream, "ERROR_BODY_BYTES", 1000)
         body = orjson.dumps({"error": {"message": "x" * 300_000}})
         reply = Reply(status=500, body=body)
         async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:

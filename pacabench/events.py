@@ -60,9 +60,9 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the user should know."""
+    """Something the user should know. ``danger``: agents are held less than was promised."""
 
-    level: Literal["info", "warning"]
+    level: Literal["info", "warning", "danger"]
     text: str
 
 

@@ -9,11 +9,14 @@ from pacabench.benchmark import Benchmark
 from pacabench.config.canonical import differences
 from pacabench.errors import RunChangedError
 from pacabench.events import Listener, Notice
+from pacabench.sandbox.base import SandboxFacts
 from pacabench.store import (
     Manifest,
+    ProfileRecord,
     ProviderRecord,
     RunStore,
     SandboxRecord,
+    WeaknessRecord,
     fingerprint,
     utc_now,
 )
@@ -99,4 +102,26 @@ def new_manifest(run_id: str, benchmark: Benchmark, flags: Mapping[str, Any]) ->
         sandbox=SandboxRecord(kind=benchmark.kind),
         flags=dict(flags),
         **_content(benchmark),
+    )
+
+
+def sandbox_record(facts: SandboxFacts, earlier: SandboxRecord) -> SandboxRecord:
+    """What the manifest says of the sandbox from now on.
+
+    A promise that did not hold in an ``earlier`` session stays on record: results of it are too.
+    """
+    weak = [WeaknessRecord(agents=tuple(it.agents), promise=it.promise) for it in facts.weaknesses]
+    return SandboxRecord(
+        kind=facts.kind,
+        engine=facts.engine,
+        image_digests=dict(facts.image_digests),
+        profiles={
+            **earlier.profiles,
+            **{
+                agent: ProfileRecord(profile=kept.profile, runtime=kept.runtime)
+                for agent, kept in facts.profiles.items()
+            },
+        },
+        probes=tuple(dict(probe) for probe in facts.probes),
+        weaknesses=(*earlier.weaknesses, *(it for it in weak if it not in earlier.weaknesses)),
     )

@@ -20,18 +20,13 @@ from pacabench.model import CaseResult, Outcome, PlannedAttempt
 from pacabench.owner import current_owner
 from pacabench.plan import case_keys, plan_run, planned_cases
 from pacabench.pricing import PRICES_VERSION, Pricer
-from pacabench.provenance import new_manifest, refuse_changes
-from pacabench.sandbox.base import Sandbox, SandboxContext, SandboxFacts
+from pacabench.provenance import new_manifest, refuse_changes, sandbox_record
+from pacabench.sandbox.base import Sandbox, SandboxContext
 from pacabench.sandbox.factory import open_sandbox
 from pacabench.sandbox.pool import SessionPool
 from pacabench.scheduler import Execute, Policy, Record, Schedule, Stop
 from pacabench.stats import Summary, summarise
-from pacabench.store import (
-    RunStore,
-    SandboxRecord,
-    Selection,
-    new_run_id,
-)
+from pacabench.store import RunStore, Selection, new_run_id
 
 GRACE_S = 60.0
 """How long running cases may go on after a stop; less where `timeout_seconds` is less."""
@@ -74,10 +69,17 @@ class _Job:
     """Deciding outcomes that are run again, and then nothing else is. Empty: go on."""
     listener: Listener
     stop: Stop
+    allow_weak: bool
+    """Go on where the sandbox does not keep a promise; that is stamped into the run."""
 
 
 async def start_run(
-    request: RunRequest, *, accept_changes: bool, listener: Listener, stop: Stop
+    request: RunRequest,
+    *,
+    accept_changes: bool,
+    allow_weak: bool = False,
+    listener: Listener,
+    stop: Stop,
 ) -> RunReport:
     """Begin a run, or go on with the one that has the id asked for.
 
@@ -90,11 +92,11 @@ async def start_run(
     if request.run_id is not None and run_dir.is_dir():
         with RunStore.open(run_dir) as store:
             refuse_changes(store, benchmark, listener, accept=accept_changes)
-            return await _carry_out(_Job(store, benchmark, frozenset(), listener, stop))
+            return await _carry_out(_Job(store, benchmark, frozenset(), listener, stop, allow_weak))
     manifest = new_manifest(run_dir.name, benchmark, request.flags)
     text = loaded.text.decode("utf-8", "surrogateescape")
     with RunStore.create(run_dir.parent, manifest, text) as store:
-        return await _carry_out(_Job(store, benchmark, frozenset(), listener, stop))
+        return await _carry_out(_Job(store, benchmark, frozenset(), listener, stop, allow_weak))
 
 
 async def resume_run(
@@ -102,6 +104,7 @@ async def resume_run(
     *,
     config_path: Path | None = None,
     accept_changes: bool,
+    allow_weak: bool = False,
     listener: Listener,
     stop: Stop,
 ) -> RunReport:
@@ -115,7 +118,9 @@ async def resume_run(
         RunChangedError: configuration, data or agents are not what they were.
         PacabenchError: as for :func:`start_run`.
     """
-    return await _go_on(run_dir, config_path, accept_changes, frozenset(), listener, stop)
+    return await _go_on(
+        run_dir, config_path, accept_changes, allow_weak, frozenset(), listener, stop
+    )
 
 
 async def retry_run(
@@ -124,6 +129,7 @@ async def retry_run(
     only: frozenset[Outcome] | None = None,
     config_path: Path | None = None,
     accept_changes: bool,
+    allow_weak: bool = False,
     listener: Listener,
     stop: Stop,
 ) -> RunReport:
@@ -136,7 +142,7 @@ async def retry_run(
     """
     again = frozenset(Outcome) if only is None else only
     return await _go_on(
-        run_dir, config_path, accept_changes, again - {Outcome.PASSED}, listener, stop
+        run_dir, config_path, accept_changes, allow_weak, again - {Outcome.PASSED}, listener, stop
     )
 
 
@@ -144,6 +150,7 @@ async def _go_on(
     run_dir: Path,
     config_path: Path | None,
     accept_changes: bool,
+    allow_weak: bool,
     retry: frozenset[Outcome],
     listener: Listener,
     stop: Stop,
@@ -154,7 +161,7 @@ async def _go_on(
         loaded = await asyncio.to_thread(load_config, path, flags=manifest.flags)
         benchmark = await load_benchmark(loaded, manifest.selection)
         refuse_changes(store, benchmark, listener, accept=accept_changes)
-        return await _carry_out(_Job(store, benchmark, retry, listener, stop))
+        return await _carry_out(_Job(store, benchmark, retry, listener, stop, allow_weak))
 
 
 async def _carry_out(job: _Job) -> RunReport:
@@ -182,7 +189,7 @@ async def _carry_out(job: _Job) -> RunReport:
     if planned:
         async with open_sandbox(benchmark.kind, _context(job, ledger)) as sandbox:
             store.import_spool(keys, pricer.cost)  # salvaged by the sandbox from a dead session
-            store.update_manifest(sandbox=_sandbox_record(sandbox.facts))
+            store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))
             await _work(job, sandbox, planned, ledger)
     report = _report(job)
     store.end_session("stopped" if report.pending else "finished")
@@ -202,15 +209,7 @@ def _context(job: _Job, ledger: Ledger) -> SandboxContext:
         concurrency=benchmark.loaded.config.config.concurrency,
         on_call=ledger.take,
         listener=job.listener,
-    )
-
-
-def _sandbox_record(facts: SandboxFacts) -> SandboxRecord:
-    return SandboxRecord(
-        kind=facts.kind,
-        engine=facts.engine,
-        image_digests=dict(facts.image_digests),
-        probe=dict(facts.probe),
+        allow_weak=job.allow_weak,
     )
 
 

@@ -110,9 +110,7 @@ class Bench:
             )
 
         doing = f"starting {', '.join(scripts)}"
-        return await self._sandbox.open(
-            make_box, Role.AUDIT, doing=doing, **({"alter": alter} if alter else {})
-        )
+        return await self._sandbox.open(make_box, Role.AUDIT, doing=doing, alter=alter)
 
     def case(self, attack_id: str, given: Mapping[str, JSON]) -> tuple[Case, CaseKey]:
         """The case that makes a started script run."""

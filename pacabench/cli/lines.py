@@ -31,7 +31,7 @@ def event_line(event: Event, tally: Tally) -> str | None:
         case Stopping(grace_s=grace_s):
             return stopping_line(tally, grace_s)
         case Notice(level=level, text=text):
-            return f"{level}: {printable(text)}" if level == "warning" else printable(text)
+            return printable(text) if level == "info" else f"{level}: {printable(text)}"
     return None
 
 

@@ -26,6 +26,8 @@ from pacabench.model import CaseKey, CaseResult, MeteredCall
 from pacabench.report.printable import printable
 from pacabench.stats import AgentSummary
 
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "danger": logging.CRITICAL}
+
 
 class LogFormat(StrEnum):
     """How progress and log messages are written."""
@@ -113,7 +115,7 @@ def log_event(event: Event) -> None:
         case Stopping(grace_s=grace_s):
             log.info("stopping", grace_s=grace_s)
         case Notice(level=level, text=text):
-            log.log(logging.WARNING if level == "warning" else logging.INFO, "notice", text=text)
+            log.log(_LEVELS[level], "notice", text=text)
 
 
 def _key_fields(key: CaseKey) -> dict[str, Any]:

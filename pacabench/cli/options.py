@@ -82,6 +82,13 @@ AcceptChanges = Annotated[
         help="Go on although the configuration, data or agents changed since the run began.",
     ),
 ]
+AllowWeakSandbox = Annotated[
+    bool,
+    typer.Option(
+        "--allow-weak-sandbox",
+        help="Go on although the engine does not hold agents as promised. Stamped into the run.",
+    ),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run id, or a unique part of it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 

@@ -11,6 +11,7 @@ from pacabench.cli.options import (
     CONFIG_FILE,
     AcceptChanges,
     Agents,
+    AllowWeakSandbox,
     BegunConfig,
     CacheDir,
     Concurrency,
@@ -49,6 +50,7 @@ def run(
     runs_dir: RunsDir = None,
     cache_dir: CacheDir = None,
     accept_changes: AcceptChanges = False,
+    allow_weak_sandbox: AllowWeakSandbox = False,
     quiet: Quiet = False,
     log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
@@ -69,7 +71,11 @@ def run(
     )
     code = drive(
         lambda listener, stop: start_run(
-            request, accept_changes=accept_changes, listener=listener, stop=stop
+            request,
+            accept_changes=accept_changes,
+            allow_weak=allow_weak_sandbox,
+            listener=listener,
+            stop=stop,
         ),
         name_of=lambda id_: name_for(load_config(path, flags=flags).output_directory / id_),
         quiet=quiet,
@@ -103,6 +109,7 @@ def resume(
     config: BegunConfig = None,
     runs_dir: RunsDir = None,
     accept_changes: AcceptChanges = False,
+    allow_weak_sandbox: AllowWeakSandbox = False,
     quiet: Quiet = False,
     log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
@@ -114,6 +121,7 @@ def resume(
             run_dir,
             config_path=config,
             accept_changes=accept_changes,
+            allow_weak=allow_weak_sandbox,
             listener=listener,
             stop=stop,
         ),
@@ -135,6 +143,7 @@ def retry(
     config: BegunConfig = None,
     runs_dir: RunsDir = None,
     accept_changes: AcceptChanges = False,
+    allow_weak_sandbox: AllowWeakSandbox = False,
     quiet: Quiet = False,
     log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
@@ -147,6 +156,7 @@ def retry(
             only=again,
             config_path=config,
             accept_changes=accept_changes,
+            allow_weak=allow_weak_sandbox,
             listener=listener,
             stop=stop,
         ),

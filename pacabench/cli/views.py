@@ -20,6 +20,7 @@ from pacabench.cli.tally import Tally
 from pacabench.events import AttemptFinished, Event, Notice, Stopping
 
 HEARTBEAT_S = 30.0
+_NOTICE_STYLE = {"info": "", "warning": "yellow", "danger": "bold red"}
 
 
 class View(Protocol):
@@ -59,7 +60,7 @@ class LiveView:
         """Print notices, a stop, and failures of the infrastructure."""
         match event:
             case Notice(level=level):
-                self._above(event, "yellow" if level == "warning" else "")
+                self._above(event, _NOTICE_STYLE[level])
             case Stopping():
                 self._above(event, "bold yellow")
             case AttemptFinished(result=result) if result.outcome.is_infrastructure:
@@ -118,7 +119,7 @@ class LineView:
 
 
 class QuietView:
-    """Says only what a signal does."""
+    """Says only what a signal does, and that agents are not held as they should be."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -127,6 +128,8 @@ class QuietView:
         """Say nothing of the run itself."""
         if isinstance(event, Stopping):
             self.say(stopping_line(self._tally, event.grace_s))
+        elif isinstance(event, Notice) and event.level == "danger":
+            self.say(event_line(event, self._tally) or "")
 
     def say(self, text: str) -> None:
         """Print ``text``."""
@@ -147,7 +150,7 @@ class JsonView:
 
     def show(self, event: Event) -> None:
         """Log the event."""
-        if not self._quiet or (isinstance(event, Notice) and event.level == "warning"):
+        if not self._quiet or (isinstance(event, Notice) and event.level != "info"):
             log_event(event)
 
     def say(self, text: str) -> None:

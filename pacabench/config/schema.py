@@ -1,9 +1,15 @@
 """The whole YAML schema. ``docs/configuration.md`` and the JSON Schema are made from it."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from pacabench.config.base import EnvName, Section, VerbatimText
@@ -25,6 +31,7 @@ Name = Annotated[
 DUPLICATE_NAME = "duplicate_name"
 """pydantic's name for the fault."""
 SandboxKind = Literal["docker", "process"]
+SandboxProfile = Literal["strict", "compat", "vm", "unsafe"]
 ProviderName = Literal["openai", "scripted"]
 
 
@@ -37,10 +44,29 @@ class BuildConfig(Section):
     target: str | None = None
 
 
+_TMP_SIZE = 256 * 1024**2
+_ROOMY_TMP_SIZE = 1024**3
+
+
+def _tmp_size_of(profile: object) -> int:
+    """What ``tmp_size`` is where it is not said."""
+    return _ROOMY_TMP_SIZE if profile in ("compat", "unsafe") else _TMP_SIZE
+
+
 class SandboxConfig(Section):
     """Where agents run and what they may use. At the top level: the defaults for all agents."""
 
     kind: SandboxKind = "docker"
+    profile: SandboxProfile = Field(
+        default="strict",
+        description="What a container may do. compat: for agents that strict is too tight for. "
+        "vm: a kernel of its own, by `runtime`. unsafe: for debugging alone.",
+    )
+    runtime: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Only `profile: vm`: an OCI runtime that the engine has, such as runsc.",
+    )
     image: str | None = Field(
         default=None, description="Your own image in place of PacaBench's Python base."
     )
@@ -49,12 +75,20 @@ class SandboxConfig(Section):
     cpus: float = Field(default=1.0, gt=0, le=1024)
     pids: int = Field(default=256, ge=8, le=100_000)
     tmp_size: Bytes = Field(
-        default=256 * 1024**2, description="Of /tmp and of the work directory, each."
+        default=_TMP_SIZE,
+        description="Of /tmp and of the work directory, each. Profiles compat and unsafe: 1g.",
     )
     isolation: Literal["case", "worker"] = Field(
         default="case",
         description="case: a fresh container per attempt. worker: one for many cases.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _roomy(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("tmp_size") is None:
+            return {**data, "tmp_size": _tmp_size_of(data.get("profile"))}
+        return data
 
     @model_validator(mode="after")
     def _one_image(self) -> Self:
@@ -62,10 +96,23 @@ class SandboxConfig(Section):
             raise ValueError("give either `image` or `build`, not both")
         return self
 
+    @model_validator(mode="after")
+    def _runtime_of_vm(self) -> Self:
+        if self.profile == "vm" and self.runtime is None:
+            raise ValueError(
+                "`profile: vm` needs `runtime`: the name of an OCI runtime that the engine has, "
+                "such as runsc"
+            )
+        if self.profile != "vm" and self.runtime is not None:
+            raise ValueError("`runtime` goes with `profile: vm` alone")
+        return self
+
 
 class SandboxOverrides(Section):
     """An agent's own ``sandbox:``; what it leaves out comes from the top level."""
 
+    profile: SandboxProfile | None = None
+    runtime: str | None = Field(default=None, min_length=1)
     image: str | None = None
     build: BuildConfig | None = None
     memory: Bytes | None = None
@@ -75,12 +122,20 @@ class SandboxOverrides(Section):
     isolation: Literal["case", "worker"] | None = None
 
     def merged_into(self, defaults: SandboxConfig) -> SandboxConfig:
-        """The defaults with what is set here on top. ``image`` and ``build`` replace each other."""
+        """The defaults with what is set here on top.
+
+        ``image`` and ``build`` replace each other; a ``runtime`` belongs to its profile, and so
+        does a ``tmp_size`` that nobody chose.
+        """
         own = {name: getattr(self, name) for name in self.model_fields_set}
         own = {name: value for name, value in own.items() if value is not None}
         base = {name: getattr(defaults, name) for name in SandboxConfig.model_fields}
         if "image" in own or "build" in own:
             base["image"] = base["build"] = None
+        if own.get("profile", "vm") != "vm":
+            base["runtime"] = None
+        if base["tmp_size"] == _tmp_size_of(defaults.profile):
+            del base["tmp_size"]
         return SandboxConfig.model_validate({**base, **own})
 
 
@@ -235,6 +290,16 @@ class BenchmarkConfig(Section):
         tuple[DatasetConfig, ...], Field(min_length=1), AfterValidator(_unique_datasets)
     ]
     output: OutputConfig = OutputConfig()
+
+    @model_validator(mode="after")
+    def _sandboxes_fit(self) -> Self:
+        for agent in self.agents:
+            try:
+                self.sandbox_of(agent)
+            except ValidationError as invalid:
+                said = invalid.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+                raise ValueError(f"agent {agent.name!r}: its `sandbox`: {said}") from None
+        return self
 
     def sandbox_of(self, agent: AgentConfig) -> SandboxConfig:
         """The sandbox settings that hold for ``agent``."""

@@ -56,6 +56,7 @@ def export_runs(runs: Sequence[RunRecord], broken: Sequence[BrokenRun]) -> list[
                 "started": run.manifest.started,
                 "finished": run.manifest.finished,
                 "sandbox": run.manifest.sandbox.kind,
+                "sandbox_held": run.manifest.sandbox.held,
                 "directory": str(run.run_dir),
             }
             for run in runs
@@ -68,7 +69,7 @@ def _head(view: RunView) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "run": _run(view),
-        "agents": [_agent(agent) for agent in view.summary.agents],
+        "agents": [_agent(view, agent) for agent in view.summary.agents],
     }
 
 
@@ -86,6 +87,10 @@ def _run(view: RunView) -> dict[str, Any]:
         "sandbox": manifest.sandbox.kind,
         "engine": manifest.sandbox.engine,
         "image_digests": manifest.sandbox.image_digests,
+        "sandbox_profiles": {
+            agent: kept.model_dump() for agent, kept in manifest.sandbox.profiles.items()
+        },
+        "sandbox_weaknesses": [weak.model_dump() for weak in manifest.sandbox.weaknesses],
         "dataset_hashes": manifest.dataset_hashes,
         "agent_fingerprints": manifest.agent_fingerprints,
         "config_fingerprint": manifest.config_fingerprint,
@@ -99,10 +104,12 @@ def _run(view: RunView) -> dict[str, Any]:
     }
 
 
-def _agent(summary: AgentSummary) -> dict[str, Any]:
+def _agent(view: RunView, summary: AgentSummary) -> dict[str, Any]:
+    kept = view.record.manifest.sandbox.profiles.get(summary.agent)
     return {
         "name": summary.agent,
         "dataset": summary.dataset,
+        "sandbox_profile": kept.profile if kept is not None else None,
         "cases": summary.cases,
         "passed": summary.passed,
         "failed": summary.failed,

@@ -5,7 +5,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pacabench.model import EXPORT_MARK, CaseResult
 from pacabench.report.printable import markdown_cell, printable_json
 from pacabench.report.view import RunView
-from pacabench.report.wording import NONE, count, dollars, duration, percent, tokens, warnings_of
+from pacabench.report.wording import (
+    NONE,
+    count,
+    dangers_of,
+    dollars,
+    duration,
+    percent,
+    tokens,
+    warnings_of,
+)
 from pacabench.stats import AgentSummary
 
 _ANSWER_CHARS = 200
@@ -27,6 +36,9 @@ def _lines(view: RunView, *, include_cases: bool) -> Iterator[str]:
         yield markdown_cell(manifest.description, 2000)
         yield ""
     yield from _facts(view)
+    for danger in dangers_of(view):
+        yield f"> **Danger:** {markdown_cell(danger, 1000)}"
+        yield ""
     for warning in warnings_of(view):
         yield f"> **Note:** {markdown_cell(warning, 1000)}"
         yield ""
@@ -51,6 +63,10 @@ def _facts(view: RunView) -> Iterator[str]:
         "Providers": ", ".join(provider.name for provider in manifest.providers) or "none",
         "PacaBench": manifest.package_version,
         "Configuration": manifest.config_fingerprint or NONE,
+        **{
+            f"Profile {name}": kept.profile + (f" ({kept.runtime})" if kept.runtime else "")
+            for name, kept in manifest.sandbox.profiles.items()
+        },
         **{f"Data set {name}": digest for name, digest in manifest.dataset_hashes.items()},
         **{f"Image {name}": digest for name, digest in manifest.sandbox.image_digests.items()},
     }

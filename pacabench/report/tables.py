@@ -17,6 +17,7 @@ from pacabench.report.view import RunView
 from pacabench.report.wording import (
     NONE,
     count,
+    dangers_of,
     dollars,
     duration,
     percent,
@@ -24,7 +25,7 @@ from pacabench.report.wording import (
     warnings_of,
 )
 from pacabench.stats import AgentSummary
-from pacabench.store import BrokenRun, RunRecord
+from pacabench.store import BrokenRun, RunRecord, SandboxRecord
 
 _STATUS_STYLE = {
     "running": "cyan",
@@ -77,7 +78,10 @@ def summary_view(view: RunView) -> RenderableType:
 
 def warning_lines(view: RunView) -> list[Text]:
     """What a reader of the figures has to know, loudly."""
-    return [Text(f"! {printable(text)}", style="bold yellow") for text in warnings_of(view)]
+    return [
+        *(Text(f"! {printable(text)}", style="bold red") for text in dangers_of(view)),
+        *(Text(f"! {printable(text)}", style="bold yellow") for text in warnings_of(view)),
+    ]
 
 
 class FittingTable:
@@ -160,12 +164,31 @@ def _headline(view: RunView) -> Text:
         line.append(f" (host {printable(view.record.holder.host)}, pid {view.record.holder.pid})")
     line.append(f"  {printable(manifest.name)}, started {printable(manifest.started)}")
     line.append(f"\n{printable(manifest.sandbox.kind)} sandbox")
+    if manifest.sandbox.profiles:
+        line.append(", profile ")
+        line.append_text(_profiles(manifest.sandbox))
     if manifest.sandbox.engine:
         line.append(f", {printable(manifest.sandbox.engine)}")
     names = ", ".join(provider.name for provider in manifest.providers) or "none"
     line.append(f"; providers: {printable(names)}; PacaBench {printable(manifest.package_version)}")
     line.append("\n")
     return line
+
+
+def _profiles(sandbox: SandboxRecord) -> Text:
+    """``strict``, or which for how many agents; ``unsafe`` in red."""
+    kinds = Counter(
+        kept.profile + (f" ({kept.runtime})" if kept.runtime else "")
+        for kept in sandbox.profiles.values()
+    )
+    texts = [
+        Text(
+            printable(kind) + (f" x{number}" if len(kinds) > 1 else ""),
+            style="bold red" if kind == "unsafe" else "",
+        )
+        for kind, number in sorted(kinds.items())
+    ]
+    return Text(", ").join(texts)
 
 
 def _summary_row(agent: AgentSummary) -> list[Text]:
@@ -202,12 +225,21 @@ def _run_row(run: RunRecord) -> list[Text]:
         name_text(run.run_id),
         Text(run.status, style=_STATUS_STYLE[run.status]),
         name_text(run.manifest.started[:19].replace("T", " ")),
-        name_text(run.manifest.sandbox.kind),
+        _sandbox_text(run.manifest.sandbox),
         Text(count(passed)),
         Text(count(decided - passed - infrastructure)),
         _alarm(infrastructure),
         _alarm(max(0, planned - decided)),
     ]
+
+
+def _sandbox_text(sandbox: SandboxRecord) -> Text:
+    """Its kind; in red, and with the reason, where agents were held less than by default."""
+    if any(kept.profile == "unsafe" for kept in sandbox.profiles.values()):
+        return name_text(f"{sandbox.kind}, unsafe", "bold red")
+    if sandbox.weaknesses:
+        return name_text(f"{sandbox.kind}, weak", "bold red")
+    return name_text(sandbox.kind)
 
 
 def _outcomes(run: RunRecord) -> Counter[Outcome]:

@@ -1,5 +1,7 @@
 """Figures as people read them, and the sentences that no summary may leave out."""
 
+from collections.abc import Iterable
+
 from pacabench.report.view import RunView
 from pacabench.stats import AgentSummary, CallFigures
 
@@ -53,6 +55,28 @@ def warnings_of(view: RunView) -> list[str]:
         *_not_real(view),
         *_inexact(total.usage),
     ]
+
+
+def dangers_of(view: RunView) -> list[str]:
+    """Where agents were held less than the sandbox promises by default, one sentence each."""
+    sandbox = view.record.manifest.sandbox
+    loose = [agent for agent, kept in sandbox.profiles.items() if kept.profile == "unsafe"]
+    said = []
+    if loose:
+        said.append(
+            f"Profile `unsafe` for {_names(loose)}: root, no filter of system calls, a writable "
+            "root file system. For debugging, never for agents that nobody trusts."
+        )
+    said += [
+        f"This engine did not hold {_names(weak.agents)} as promised, and the run was let go on "
+        f"(--allow-weak-sandbox): {weak.promise}."
+        for weak in sandbox.weaknesses
+    ]
+    return said
+
+
+def _names(agents: Iterable[str]) -> str:
+    return ", ".join(f"`{agent}`" for agent in agents)
 
 
 def _unfinished(total: AgentSummary, run_id: str, *, running: bool) -> list[str]:

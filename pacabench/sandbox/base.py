@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from pacabench.config.schema import AgentConfig, SandboxConfig
+from pacabench.config.schema import AgentConfig, SandboxConfig, SandboxProfile
 from pacabench.events import Listener
 from pacabench.model import CallRecord, ExitFacts
 from pacabench.owner import Owner
@@ -57,6 +57,26 @@ class SandboxContext:
     concurrency: int
     on_call: CallSink
     listener: Listener
+    allow_weak: bool = False
+    """Go on where the engine does not keep a promise, and say so everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentProfile:
+    """How tightly an agent was kept."""
+
+    profile: SandboxProfile
+    runtime: str | None = None
+    """The OCI runtime; None: the engine's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weakness:
+    """A promise that does not hold, and whom it concerns; the user let the run go on."""
+
+    agents: Sequence[str]
+    promise: str
+    """What an agent can do that it must not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +88,11 @@ class SandboxFacts:
     """Version, OS and kernel of the engine; None without one."""
     image_digests: Mapping[str, str]
     """Agent name (and ``sidecar``) to image id."""
-    probe: Mapping[str, Any] = field(default_factory=dict)
-    """What the effect probe read back."""
+    profiles: Mapping[str, AgentProfile] = field(default_factory=dict)
+    """Agent name to its profile; empty where agents are not contained."""
+    probes: Sequence[Mapping[str, Any]] = ()
+    """What the effect probes read back, one per distinct profile and limits."""
+    weaknesses: Sequence[Weakness] = ()
 
 
 class Session(Protocol):

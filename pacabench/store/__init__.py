@@ -6,10 +6,12 @@ and ``reader`` make the files hold whole lines only. ``docs/journal.md`` says wh
 
 from pacabench.store.manifest import (
     Manifest,
+    ProfileRecord,
     ProviderRecord,
     SandboxRecord,
     Selection,
     Session,
+    WeaknessRecord,
     fingerprint,
     utc_now,
 )
@@ -27,6 +29,7 @@ from pacabench.store.run_store import RunStore
 __all__ = [
     "BrokenRun",
     "Manifest",
+    "ProfileRecord",
     "ProviderRecord",
     "RunRecord",
     "RunStatus",
@@ -34,6 +37,7 @@ __all__ = [
     "SandboxRecord",
     "Selection",
     "Session",
+    "WeaknessRecord",
     "check_run_id",
     "find_run",
     "fingerprint",

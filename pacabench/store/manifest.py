@@ -24,6 +24,22 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ProfileRecord(_Part):
+    """How tightly an agent was kept."""
+
+    profile: str
+    runtime: str | None = None
+    """The OCI runtime; None: the engine's default."""
+
+
+class WeaknessRecord(_Part):
+    """A promise of the sandbox that did not hold, in a run that was let go on all the same."""
+
+    agents: tuple[str, ...]
+    promise: str
+    """What these agents could do that they must not."""
+
+
 class SandboxRecord(_Part):
     """Where the agents ran."""
 
@@ -32,8 +48,18 @@ class SandboxRecord(_Part):
     """Version, OS and kernel; None without an engine."""
     image_digests: dict[str, str] = Field(default_factory=dict)
     """Agent name (and ``sidecar``) to image id."""
-    probe: dict[str, Any] = Field(default_factory=dict)
-    """What the effect probe read back."""
+    profiles: dict[str, ProfileRecord] = Field(default_factory=dict)
+    """Agent name to its profile; empty where agents were not contained."""
+    probes: tuple[dict[str, Any], ...] = ()
+    """What the last session's effect probes read back, one per distinct profile and limits."""
+    weaknesses: tuple[WeaknessRecord, ...] = ()
+    """Of all sessions: what one of them let pass stays said."""
+
+    @property
+    def held(self) -> bool:
+        """False where agents were held less than by default, by the user's wish."""
+        unsafe = any(kept.profile == "unsafe" for kept in self.profiles.values())
+        return not unsafe and not self.weaknesses
 
 
 class ProviderRecord(_Part):

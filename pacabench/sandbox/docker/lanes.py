@@ -32,6 +32,9 @@ class Lane:
     uid: int
     """Of the agents in it."""
     link: LaneLink
+    rooted: bool = False
+    """Its agents run as root, and may write to the files that a lane's containers share
+    (/etc/hosts and the like). No other agent ever comes into it."""
     spoiled: bool = False
     """Something in it could not be removed or unbound: never used again."""
 
@@ -64,23 +67,30 @@ class LanePool:
         self._all: set[Lane] = set()
         self._next_uid = secrets.randbelow(_UIDS)
 
-    async def acquire(self) -> Lane:
+    async def acquire(self, *, rooted: bool = False) -> Lane:
         """A lane with nobody in it. Waits while ``most`` are in use.
+
+        ``rooted``: for an agent that runs as root.
 
         Raises:
             SandboxError: a new one cannot be made.
         """
         await self._places.acquire()
         try:
-            while self._free:
-                lane = self._free.pop()
+            while (lane := self._take_free(rooted=rooted)) is not None:
                 if lane.usable:
                     return lane
                 await finish(self._remove(lane))
-            return await self._make()
+            return await self._make(rooted=rooted)
         except BaseException:
             self._places.release()
             raise
+
+    def _take_free(self, *, rooted: bool) -> Lane | None:
+        for place in reversed(range(len(self._free))):
+            if self._free[place].rooted == rooted:
+                return self._free.pop(place)
+        return None
 
     async def release(self, lane: Lane) -> None:
         """Give a lane back, once its agent's container is gone. One that is not usable goes."""
@@ -100,7 +110,7 @@ class LanePool:
         """
         await asyncio.gather(*(self._remove(lane) for lane in list(self._all)))
 
-    async def _make(self) -> Lane:
+    async def _make(self, *, rooted: bool) -> Lane:
         self._next_uid += 1
         lane_id = secrets.token_hex(8)
         lane = Lane(
@@ -108,6 +118,7 @@ class LanePool:
             holder="",
             uid=_FIRST_UID + self._next_uid % _UIDS,
             link=self._sidecar.link(lane_id),
+            rooted=rooted,
         )
         self._all.add(lane)
         try:

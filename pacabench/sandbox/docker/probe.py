@@ -1,25 +1,122 @@
-"""Finds out whether the engine keeps what the profile asks for.
+"""Finds out whether the engine keeps what the profiles ask for.
 
 Engines ignore options that they do not know, and the read-back of ``docker inspect`` only repeats
-the question. So before the first case one container looks around from within a real lane with an
-agent's own profile; a promise that does not hold stops the run.
+the question. So before the first case a container looks around from within a real lane, once for
+every distinct profile and limits that agents have; a promise that does not hold stops the run.
 """
 
+import asyncio
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
+from pacabench.aio import finish
 from pacabench.config.schema import SandboxConfig
-from pacabench.errors import WeakSandboxError
+from pacabench.errors import SandboxError, SandboxUnavailableError, WeakSandboxError
 from pacabench.proxy.control import LANE_PORT
+from pacabench.sandbox.base import SandboxAgent, Weakness
+from pacabench.sandbox.docker.lanes import Lane
+from pacabench.sandbox.docker.profile import WORK_DIR, AgentBox
+from pacabench.sandbox.docker.promises import broken_promises
+from pacabench.sandbox.docker.session import DockerSession
 
 PROBE_WITHIN_S = 60.0
-_UNREACHABLE = {"ENETUNREACH", "EHOSTUNREACH", "EACCES", "EPERM"}
-_DEVICES = {"core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm"}
-_DEVICES |= {"stderr", "stdin", "stdout", "tty", "urandom", "zero", "console"}
-_HTTP_ERRORS = range(400, 500)
-_ROUNDING_BYTES = 4096
+_SHOWN_CHARS = 500
+_TELLING = ("profile", "runtime", "memory", "cpus", "pids", "tmp_size")
+"""Settings that change what a probe finds."""
+
+MakeBox = Callable[[Lane, str | None], AgentBox]
+OpenProbe = Callable[[MakeBox, SandboxConfig], Coroutine[Any, Any, DockerSession]]
+"""Starts a container in a lane of its own, as an agent's is started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What one container found, for all agents that are kept as it was."""
+
+    agents: Sequence[str]
+    limits: SandboxConfig
+    took_ms: float
+    """From the wish for a lane to the container's removal."""
+    found: dict[str, Any] = field(default_factory=dict)
+    broken: Sequence[str] = ()
+
+    def as_record(self) -> dict[str, Any]:
+        """As the manifest keeps it."""
+        settings = {name: getattr(self.limits, name) for name in _TELLING}
+        return {
+            "agents": list(self.agents),
+            **settings,
+            "took_ms": self.took_ms,
+            "broken": list(self.broken),
+            "found": self.found,
+        }
+
+
+async def probe_all(
+    agents: Sequence[SandboxAgent], image: str, open_probe: OpenProbe, *, host_kernel: str
+) -> list[Probe]:
+    """Look around once for each distinct way in which ``agents`` are kept.
+
+    Raises:
+        SandboxUnavailableError: a probe cannot run.
+    """
+    groups: dict[tuple[Any, ...], list[SandboxAgent]] = {}
+    for agent in agents:
+        key = tuple(getattr(agent.sandbox, name) for name in _TELLING)
+        groups.setdefault(key, []).append(agent)
+    try:
+        async with asyncio.TaskGroup() as group:
+            probing = [
+                group.create_task(_probe(members, image, open_probe, host_kernel))
+                for members in groups.values()
+            ]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    return [task.result() for task in probing]
+
+
+async def _probe(
+    agents: Sequence[SandboxAgent], image: str, open_probe: OpenProbe, host_kernel: str
+) -> Probe:
+    names, limits = [agent.name for agent in agents], agents[0].sandbox
+
+    def make_box(lane: Lane, _: str | None) -> AgentBox:
+        return AgentBox(
+            image=image,
+            command=probe_command(),
+            env={},
+            work_dir=WORK_DIR,
+            tmpfs=[WORK_DIR],
+            limits=limits,
+            holder=lane.holder,
+            uid=lane.uid,
+        )
+
+    started = time.monotonic()
+    try:
+        session = await open_probe(make_box, limits)
+        try:
+            async with asyncio.timeout(PROBE_WITHIN_S):
+                line = await session.read_line()
+        finally:
+            end = await finish(session.close())
+    except (SandboxError, TimeoutError) as error:
+        raise SandboxUnavailableError(
+            f"the sandbox could not be probed (profile {limits.profile}): "
+            f"{error or f'no answer within {PROBE_WITHIN_S:.0f} s'}"
+        ) from error
+    took_ms = round((time.monotonic() - started) * 1000, 1)
+    found = read_probe(line)
+    if found is None:
+        said = end.stderr_tail[-_SHOWN_CHARS:].strip() or "not even an error"
+        broken = [f"the probing container said nothing usable ({said})"]
+        return Probe(names, limits, took_ms, {}, broken)
+    broken = broken_promises(found, limits, uid=session.uid, host_kernel=host_kernel)
+    return Probe(names, limits, took_ms, found, broken)
 
 
 def probe_command() -> list[str]:
@@ -28,108 +125,29 @@ def probe_command() -> list[str]:
     return ["python3", "-I", "-S", "-c", script, str(LANE_PORT)]
 
 
-def read_probe(line: bytes | None, last_words: str) -> Mapping[str, Any]:
-    """What the probing container printed.
-
-    Raises:
-        WeakSandboxError: it printed nothing usable.
-    """
+def read_probe(line: bytes | None) -> dict[str, Any] | None:
+    """What the probing container printed; None when that is of no use."""
     try:
         found = json.loads(line or b"")
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise WeakSandboxError(
-            "the sandbox could not be probed: the probing container said nothing usable "
-            f"({last_words[-500:].strip() or 'not even an error'})"
-        )
-    return found
+        return None
+    return found if isinstance(found, dict) else None
 
 
-def check_promises(found: Mapping[str, Any], limits: SandboxConfig, uid: int) -> None:
-    """Compare what the probe ``found`` with what is promised.
+def weaknesses(probes: Sequence[Probe], *, allowed: bool) -> list[Weakness]:
+    """The promises that do not hold.
 
     Raises:
-        WeakSandboxError: names every promise that does not hold.
+        WeakSandboxError: there are some, and they are not ``allowed``.
     """
-    broken = [*_network(found), *_privileges(found, uid), *_files(found, limits)]
-    broken += _limits(found, limits)
-    if broken:
+    weak = [Weakness(probe.agents, promise) for probe in probes for promise in probe.broken]
+    if weak and not allowed:
+        several = len(probes) > 1
+        whose = [f" [{', '.join(it.agents)}]" if several else "" for it in weak]
+        said = "; ".join(it.promise + who for it, who in zip(weak, whose, strict=True))
         raise WeakSandboxError(
-            "this engine does not keep what the sandbox promises: " + "; ".join(broken) + ". "
-            "Agents that you do not trust must not run here: update the engine or use another one"
+            f"this engine does not keep what the sandbox promises: {said}. Agents that you do not "
+            "trust must not run here: update the engine or use another one. For agents that you "
+            "do trust, --allow-weak-sandbox goes on, and the run says so wherever it is shown"
         )
-
-
-def _network(found: Mapping[str, Any]) -> Iterator[str]:
-    if found["interfaces"] != ["lo"]:
-        yield f"an agent has network interfaces besides loopback ({found['interfaces']})"
-    if found["routes"]:
-        yield f"an agent has routes ({found['routes']})"
-    for address, outcomes in found["elsewhere"].items():
-        if not _UNREACHABLE.issuperset(outcomes):
-            yield f"an agent can send to {address} ({outcomes})"
-    lines = [line.split("#")[0].split() for line in found["resolv_conf"].splitlines()]
-    told = [word for line in lines if line[:1] in (["nameserver"], ["search"]) for word in line[1:]]
-    if not {"127.0.0.1", "."}.issuperset(told):
-        yield f"an agent sees the host's resolvers or domains ({told})"
-    if found["proxy"] not in _HTTP_ERRORS:
-        yield f"the proxy does not answer in a lane ({found['proxy']})"
-    for family, outcome in found["sockets"].items():
-        if outcome == "done":
-            yield f"an agent can make {family} sockets"
-
-
-def _privileges(found: Mapping[str, Any], uid: int) -> Iterator[str]:
-    if (found["uid"], found["gid"]) != (uid, uid):
-        yield f"an agent runs as {found['uid']}:{found['gid']} and not as {uid}:{uid}"
-    status = found["status"]
-    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-        if int(status.get(name, "f"), 16):
-            yield f"an agent has capabilities ({name} {status.get(name)})"
-    if status.get("NoNewPrivs") != "1":
-        yield "an agent can gain privileges (NoNewPrivs is not set)"
-    if status.get("Seccomp") != "2":
-        yield "an agent's system calls are not filtered (Seccomp)"
-    for name, outcome in found["calls"].items():
-        if outcome == "done":
-            yield f"an agent can call {name}"
-    if found["engine_socket"]:
-        yield "an agent sees the engine's socket"
-    if extra := sorted(set(found["devices"]) - _DEVICES):
-        yield f"an agent sees devices ({extra})"
-
-
-def _files(found: Mapping[str, Any], limits: SandboxConfig) -> Iterator[str]:
-    if not found["root"]["read_only"]:
-        yield "the root file system is writable"
-    if found["writable_on_disk"]:
-        yield f"an agent can write to the disk ({found['writable_on_disk']})"
-    for name, path in (("tmp", "/tmp"), ("work", "the work directory")):  # noqa: S108 - a name
-        size, inodes = found[name]["bytes"], found[name]["inodes"]
-        if not 0 < size <= limits.tmp_size + _ROUNDING_BYTES:
-            yield f"{path} is not bounded ({size} bytes)"
-        if not 0 < inodes <= limits.tmp_size:
-            yield f"the number of files in {path} is not bounded ({inodes})"
-
-
-def _limits(found: Mapping[str, Any], limits: SandboxConfig) -> Iterator[str]:
-    told, rlimits = found["limits"], found["rlimits"]
-    if not _at_most(told["memory"], limits.memory):
-        yield f"memory is not limited ({told['memory'] or 'no cgroup limit'})"
-    swap = _at_most(told["swap"], 0) or _at_most(told["memory_and_swap"], limits.memory)
-    counted = told["swap"] or told["memory_and_swap"]  # else the kernel does not account for swap
-    if counted and not swap:
-        yield f"swap is not limited ({counted})"
-    if not _at_most(told["pids"], limits.pids):
-        yield f"processes are not limited ({told['pids'] or 'no cgroup limit'})"
-    if told["cpu"].split(" ")[0] in {"", "max", "-1"}:
-        yield "CPU time is not limited"
-    if rlimits["core"] != 0:
-        yield "core dumps are written"
-    if rlimits["nofile"] <= 0 or rlimits["fsize"] <= 0:
-        yield "open files or file sizes are not limited"
-
-
-def _at_most(text: str, most: int) -> bool:
-    return text.isdigit() and int(text) <= most
+    return weak

@@ -1,4 +1,4 @@
-"""What each container may do: the hardened profile, with the reason beside each field.
+"""What each container may do: the hardened profiles, with the reason beside each field.
 
 These are bodies of ``POST /containers/create`` (Engine API 1.40 and later) and not docker-py's
 keyword arguments, so that what is asked of the engine can be read in one place. Engines ignore what
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pacabench.config.schema import SandboxConfig
+from pacabench.config.schema import SandboxConfig, SandboxProfile
 from pacabench.proxy.control import RUNTIME_DIR
 from pacabench.sandbox.docker.labels import opaque_name
 from pacabench.sandbox.docker.seccomp import seccomp_profile
@@ -20,6 +20,57 @@ _OPEN_FILES = 4096
 _BYTES_PER_INODE = 4096
 _OWN_USER = "65532:65532"
 """Sidecar and lane holders. Agents never get this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What an agent's container is kept from. As it stands: ``strict``.
+
+    Whatever the profile, an agent sees no network but its lane, has bounded memory, processes, CPU
+    time and tmpfs, no socket of the engine, no device and nothing of the host's file system.
+    """
+
+    own_user: bool = True
+    """Runs as its lane's own user. False: as root, for debuggers and package managers."""
+    no_capabilities: bool = True
+    """False: those that the engine gives by default."""
+    no_new_privileges: bool = True
+    """False: setuid programs work."""
+    filtered_calls: bool = True
+    """System calls by our own list. False: by none, so that strace, gdb and perf work."""
+    read_only_root: bool = True
+    """False: it may write anywhere in its image, to the engine's disk and without a bound."""
+    noexec_tmp: bool = True
+    """False: for agents that write programs or libraries to /tmp and load them."""
+    shm_bytes: int = 0
+    """Of /dev/shm: 0, there is none. Browsers and Python's multiprocessing need one."""
+    workdir_copied: bool = False
+    """The WORKDIR of an image that holds the agent's code itself is replaced by a copy that the
+    agent may write to. Else only code that PacaBench put into the image is."""
+    own_kernel: bool = False
+    """System calls go to a kernel that is not the host's, by the OCI runtime that is named."""
+
+
+PROFILES: Mapping[SandboxProfile, Profile] = {
+    "strict": Profile(),
+    "compat": Profile(noexec_tmp=False, shm_bytes=256 * 1024**2, workdir_copied=True),
+    # Our list is asked for as well; which calls a foreign kernel answers is its own business.
+    "vm": Profile(own_kernel=True),
+    "unsafe": Profile(
+        own_user=False,
+        no_capabilities=False,
+        no_new_privileges=False,
+        filtered_calls=False,
+        read_only_root=False,
+        noexec_tmp=False,
+        shm_bytes=256 * 1024**2,
+    ),
+}
+
+
+def profile_of(limits: SandboxConfig) -> Profile:
+    """The profile that an agent's settings name."""
+    return PROFILES[limits.profile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +91,21 @@ class AgentBox:
 
 def agent_container(box: AgentBox, labels: Mapping[str, str]) -> dict[str, Any]:
     """An untrusted agent: it sees its files, its lane's loopback, and nothing else."""
-    limits = box.limits
+    limits, profile = box.limits, profile_of(box.limits)
+    # An own one per lane: limits that the kernel keeps per user are not shared, and a process
+    # that got out of its container would own nothing of another's.
+    uid = box.uid if profile.own_user else 0
     return {
         **_common(box.image, box.command, labels),
         "WorkingDir": box.work_dir,
         "Env": [f"{name}={value}" for name, value in box.env.items()],
-        # An own one per lane: limits that the kernel keeps per user are not shared, and a process
-        # that got out of its container would own nothing of another's.
-        "User": f"{box.uid}:{box.uid}",
+        "User": f"{uid}:{uid}",
         "HostConfig": {
-            **_locked_down(),
+            **_locked_down(profile),
+            **({"Runtime": limits.runtime} if profile.own_kernel else {}),
             # The lane: no interface but lo, no route, no resolver.
             "NetworkMode": f"container:{box.holder}",
-            # Without nr_inodes a tmpfs takes hundreds of thousands of empty files. The code in the
-            # work directory must run, /tmp need not.
-            "Tmpfs": {
-                "/tmp": _tmpfs(limits.tmp_size, uid=box.uid, mode="1777", flags="noexec"),  # noqa: S108 - inside the container
-                **{
-                    path: _tmpfs(limits.tmp_size, uid=box.uid, mode="0700", flags="exec")
-                    for path in box.tmpfs
-                },
-            },
+            "Tmpfs": _agent_tmpfs(box, profile, uid),
             "Memory": limits.memory,
             # The same as Memory: no swap, which would only make it slow instead of ended.
             "MemorySwap": limits.memory,
@@ -75,6 +120,21 @@ def agent_container(box: AgentBox, labels: Mapping[str, str]) -> dict[str, Any]:
                 _ulimit("fsize", max(limits.tmp_size, limits.memory)),
             ],
         },
+    }
+
+
+def _agent_tmpfs(box: AgentBox, profile: Profile, uid: int) -> dict[str, str]:
+    """All that an agent may write to. The code in the work directory must run, /tmp need not."""
+    size, tmp_flags = box.limits.tmp_size, "noexec" if profile.noexec_tmp else "exec"
+    return {
+        "/tmp": _tmpfs(size, uid=uid, mode="1777", flags=tmp_flags),  # noqa: S108 - inside the container
+        **{path: _tmpfs(size, uid=uid, mode="0700", flags="exec") for path in box.tmpfs},
+        # Our own mount and not the engine's, which has a bound on bytes alone.
+        **(
+            {"/dev/shm": _tmpfs(profile.shm_bytes, uid=uid, mode="1777", flags="noexec")}  # noqa: S108 - as above
+            if profile.shm_bytes
+            else {}
+        ),
     }
 
 
@@ -149,14 +209,17 @@ def _common(image: str, command: Sequence[str], labels: Mapping[str, str]) -> di
     }
 
 
-def _locked_down() -> dict[str, Any]:
-    """What holds for every container, trusted or not."""
+def _locked_down(profile: Profile = PROFILES["strict"]) -> dict[str, Any]:
+    """What holds for every container, trusted or not, as far as ``profile`` says so."""
     return {
-        "CapDrop": ["ALL"],
+        "CapDrop": ["ALL"] if profile.no_capabilities else [],
         "Privileged": False,
-        "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp_profile()}"],
-        "ReadonlyRootfs": True,
-        # No /dev/shm, no System V or POSIX queues shared with anyone.
+        "SecurityOpt": [
+            *(["no-new-privileges:true"] if profile.no_new_privileges else []),
+            f"seccomp={seccomp_profile() if profile.filtered_calls else 'unconfined'}",
+        ],
+        "ReadonlyRootfs": profile.read_only_root,
+        # System V and POSIX queues of its own, shared with nobody, and no /dev/shm of the engine's.
         "IpcMode": "none",
         # The container's own cgroup is all it sees of them.
         "CgroupnsMode": "private",
@@ -171,6 +234,7 @@ def _locked_down() -> dict[str, Any]:
 
 
 def _tmpfs(size_bytes: int, *, uid: int, mode: str, flags: str) -> str:
+    # Without a bound of its own a tmpfs takes hundreds of thousands of empty files.
     inodes = max(1024, size_bytes // _BYTES_PER_INODE)
     return (
         f"rw,nosuid,nodev,{flags},size={size_bytes},nr_inodes={inodes},"

@@ -9,22 +9,26 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pacabench.aio import finish
-from pacabench.errors import ImageError, SandboxError, SandboxUnavailableError
+from pacabench.config.schema import SandboxConfig
+from pacabench.errors import ImageError, SandboxError
 from pacabench.events import Notice
 from pacabench.proxy.control import LANE_PORT
-from pacabench.sandbox.base import Sandbox, SandboxAgent, SandboxContext, SandboxFacts, Session
+from pacabench.sandbox.base import (
+    AgentProfile,
+    Sandbox,
+    SandboxAgent,
+    SandboxContext,
+    SandboxFacts,
+    Session,
+)
 from pacabench.sandbox.docker.egress import plan_egress
 from pacabench.sandbox.docker.engine import Engine, open_engine
 from pacabench.sandbox.docker.images import AgentImage, ensure_agent_image, ensure_sidecar_image
 from pacabench.sandbox.docker.labels import Role, RunLabels
 from pacabench.sandbox.docker.lanes import Lane
-from pacabench.sandbox.docker.probe import (
-    PROBE_WITHIN_S,
-    check_promises,
-    probe_command,
-    read_probe,
-)
-from pacabench.sandbox.docker.profile import WORK_DIR, AgentBox, agent_container
+from pacabench.sandbox.docker.oci import check_runtimes
+from pacabench.sandbox.docker.probe import MakeBox, probe_all, weaknesses
+from pacabench.sandbox.docker.profile import AgentBox, agent_container, profile_of
 from pacabench.sandbox.docker.runtime import RuntimePlan
 from pacabench.sandbox.docker.session import DockerSession, agent_command
 from pacabench.sandbox.docker.supervisor import Supervisor, supervise
@@ -38,10 +42,6 @@ _STARTS_PER_CORE = 2
 
 Alteration = Callable[[dict[str, Any]], dict[str, Any]]
 """Gets the body that an agent's container would be made with; returns the one that is used."""
-
-
-def _as_it_is(body: dict[str, Any]) -> dict[str, Any]:
-    return body
 
 
 @asynccontextmanager
@@ -61,6 +61,8 @@ async def open_docker_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox]
     async with open_engine() as engine:
         await sweep(engine, listener=context.listener)
         info = await engine.call(lambda client: client.info(), repeatable=True)
+        api_version = await engine.call(lambda client: str(client.api_version), repeatable=True)
+        check_runtimes(context.agents, info, api_version)
         images = {agent.name: await _image(engine, agent, context) for agent in context.agents}
         sidecar_image = await ensure_sidecar_image(
             engine, cache_dir=context.cache_dir, listener=context.listener
@@ -79,10 +81,19 @@ async def open_docker_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox]
         try:
             async with supervise(plan) as supervisor:
                 sandbox = DockerSandbox(plan, supervisor, images, info)
+                _warn_of_unsafe(context)
                 await sandbox.probe()
                 yield sandbox
         finally:
             await finish(remove_session(engine, labels))
+
+
+def _warn_of_unsafe(context: SandboxContext) -> None:
+    for agent in context.agents:
+        if agent.sandbox.profile == "unsafe":
+            text = f"agent {agent.name!r} runs with profile `unsafe`: as root, with no filter of "
+            text += "system calls and a writable root file system. For debugging alone."
+            context.listener(Notice("danger", text))
 
 
 async def _image(engine: Engine, agent: SandboxAgent, context: SandboxContext) -> AgentImage:
@@ -113,6 +124,7 @@ class DockerSandbox:
         self._plan = plan
         self._supervisor = supervisor
         self._images = images
+        self._host_kernel = str(info.get("KernelVersion"))
         self._starts = asyncio.Semaphore(_STARTS_PER_CORE * int(info.get("NCPU") or 1))
         self._facts = SandboxFacts(
             kind="docker",
@@ -120,6 +132,10 @@ class DockerSandbox:
             image_digests={
                 **{name: image.id for name, image in images.items()},
                 "sidecar": plan.image,
+            },
+            profiles={
+                agent.name: AgentProfile(agent.sandbox.profile, agent.sandbox.runtime)
+                for agent in plan.context.agents
             },
         )
 
@@ -160,69 +176,62 @@ class DockerSandbox:
         )
 
     async def probe(self) -> None:
-        """Look around from within a lane, before any agent does; goes into the facts.
+        """Look around from within lanes, before any agent does; goes into the facts.
 
         Raises:
-            WeakSandboxError: a promise does not hold.
+            WeakSandboxError: a promise does not hold, and the user did not allow that.
             SandboxUnavailableError: the probe cannot run.
         """
-        limits = self._plan.context.agents[0].sandbox
+        context = self._plan.context
+        probes = await probe_all(
+            context.agents, self._plan.image, self._open_probe, host_kernel=self._host_kernel
+        )
+        weak = weaknesses(probes, allowed=context.allow_weak)
+        for it in weak:
+            text = f"not held as promised ({', '.join(it.agents)}): {it.promise}"
+            context.listener(Notice("danger", text))
+        self._facts = replace(
+            self._facts, probes=[probe.as_record() for probe in probes], weaknesses=weak
+        )
 
-        def make_box(lane: Lane, _: str | None) -> AgentBox:
-            return AgentBox(
-                image=self._plan.image,
-                command=probe_command(),
-                env={},
-                work_dir=WORK_DIR,
-                tmpfs=[WORK_DIR],
-                limits=limits,
-                holder=lane.holder,
-                uid=lane.uid,
-            )
-
-        try:
-            session = await self.open(make_box, Role.PROBE, doing="probing the sandbox")
-            try:
-                async with asyncio.timeout(PROBE_WITHIN_S):
-                    line = await session.read_line()
-            finally:
-                end = await finish(session.close())
-        except (SandboxError, TimeoutError) as error:
-            raise SandboxUnavailableError(f"the sandbox could not be probed: {error}") from error
-        found = read_probe(line, end.stderr_tail)
-        check_promises(found, limits, session.uid)
-        self._facts = replace(self._facts, probe=found)
+    async def _open_probe(self, make_box: MakeBox, limits: SandboxConfig) -> DockerSession:
+        rooted = not profile_of(limits).own_user
+        return await self.open(make_box, Role.PROBE, doing="probing the sandbox", rooted=rooted)
 
     async def _start(self, agent: SandboxAgent, command: str, role: Role) -> DockerSession:
         return await self.open(
             lambda lane, key: self._box(agent, command, lane, key),
             role,
             doing=f"starting agent {agent.name!r}",
+            rooted=not profile_of(agent.sandbox).own_user,
         )
 
     async def open(
         self,
-        make_box: Callable[[Lane, str | None], AgentBox],
+        make_box: MakeBox,
         role: Role,
         *,
         doing: str,
-        alter: Alteration = _as_it_is,
+        rooted: bool = False,
+        alter: Alteration | None = None,
     ) -> DockerSession:
         """Start a container in a free lane; ``make_box`` gets the lane and the virtual key.
 
+        ``rooted``: its agent runs as root, and so needs a lane that no other agent comes into.
         Only the audit gives ``alter``: its positive controls take one protection away.
 
         Raises:
             SandboxError, SandboxUnavailableError: as :meth:`start`.
         """
         runtime = await self._supervisor.runtime()
-        lane = await runtime.lanes.acquire()
+        lane = await runtime.lanes.acquire(rooted=rooted)
         key = virtual_key() if self._plan.context.providers else None
         session = DockerSession(self._plan.engine, runtime, lane, key)
         try:
             async with self._starts:
                 body = agent_container(make_box(lane, key), self._plan.labels.of(role))
-                await finish(session.open(alter(body), doing=doing))
+                body = alter(body) if alter is not None else body
+                await finish(session.open(body, doing=doing))
         except BaseException:
             await finish(session.close())
             raise
@@ -230,19 +239,18 @@ class DockerSandbox:
 
     def _box(self, agent: SandboxAgent, command: str, lane: Lane, key: str | None) -> AgentBox:
         image = self._images[agent.name]
-        has_source = image.source_dir is not None
         return AgentBox(
             image=image.id,
             command=agent_command(command, image.source_dir),
             env={
-                "HOME": WORK_DIR if has_source else "/tmp",  # noqa: S108 - inside the container
+                "HOME": image.workdir if image.writable else "/tmp",  # noqa: S108 - inside
                 "USER": "agent",
                 "LANG": "C.UTF-8",
                 "PYTHONUNBUFFERED": "1",
                 **agent_variables(agent.env, origin=_ORIGIN if key else None, key=key or ""),
             },
-            work_dir=WORK_DIR if has_source else image.workdir,
-            tmpfs=[*([WORK_DIR] if has_source else []), *image.volumes],
+            work_dir=image.workdir,
+            tmpfs=[*([image.workdir] if image.writable else []), *image.volumes],
             limits=agent.sandbox,
             holder=lane.holder,
             uid=lane.uid,

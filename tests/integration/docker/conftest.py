@@ -97,6 +97,7 @@ class Rig:
         *agents: SandboxAgent,
         concurrency: int = 2,
         providers: Sequence[ProviderSpec] = (SCRIPTED,),
+        allow_weak: bool = False,
     ) -> SandboxContext:
         run_dir = self.folder / "run"
         run_dir.mkdir(exist_ok=True)
@@ -111,6 +112,7 @@ class Rig:
             concurrency=concurrency,
             on_call=self.calls.append,
             listener=self.events.append,
+            allow_weak=allow_weak,
         )
 
     @asynccontextmanager
@@ -119,8 +121,11 @@ class Rig:
         *agents: SandboxAgent,
         concurrency: int = 2,
         providers: Sequence[ProviderSpec] = (SCRIPTED,),
+        allow_weak: bool = False,
     ) -> AsyncIterator[Sandbox]:
-        context = self.context(*agents, concurrency=concurrency, providers=providers)
+        context = self.context(
+            *agents, concurrency=concurrency, providers=providers, allow_weak=allow_weak
+        )
         async with open_docker_sandbox(context) as sandbox:
             yield sandbox
 

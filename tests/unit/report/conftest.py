@@ -82,6 +82,7 @@ def mixed(make_view: Callable[..., RunView]) -> RunView:
             "kind": "docker",
             "engine": "Docker 20.10.24",
             "image_digests": {"agent": "sha256:1"},
+            "profiles": {"agent": {"profile": "strict"}, "other": {"profile": "compat"}},
         },
     )
     return make_view([passed, lost, wrong, timeout, broken, other], calls, manifest)
@@ -117,6 +118,12 @@ def hostile(make_view: Callable[..., RunView]) -> RunView:
         planned_cases={EVIL: {EVIL: 2}},
         dataset_hashes={EVIL: EVIL},
         providers=({"name": EVIL, "kind": EVIL},),
-        sandbox={"kind": EVIL, "engine": EVIL, "image_digests": {EVIL: EVIL}},
+        sandbox={
+            "kind": EVIL,
+            "engine": EVIL,
+            "image_digests": {EVIL: EVIL},
+            "profiles": {EVIL: {"profile": EVIL, "runtime": EVIL}},
+            "weaknesses": [{"agents": [EVIL], "promise": EVIL}],
+        },
     )
     return make_view([result], [call], manifest)

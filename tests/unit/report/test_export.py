@@ -13,7 +13,8 @@ from pacabench.testing.records import fake_metered, fake_result
 
 RUN = {
     "id", "name", "description", "version", "author", "status", "started", "finished", "sandbox",
-    "engine", "image_digests", "dataset_hashes", "agent_fingerprints", "config_fingerprint",
+    "engine", "sandbox_profiles", "sandbox_weaknesses", "image_digests", "dataset_hashes",
+    "agent_fingerprints", "config_fingerprint",
     "package_version", "python", "platform", "prices_version", "providers", "scripted", "sessions",
 }  # fmt: skip
 USAGE = {
@@ -23,7 +24,7 @@ USAGE = {
 AGENT = USAGE | {
     "name", "dataset", "cases", "passed", "failed", "infrastructure", "pending", "outcomes",
     "accuracy", "latency_p50_ms", "latency_p95_ms", "attempts", "scripted_calls", "failed_calls",
-    "denied_calls",
+    "denied_calls", "sandbox_profile",
 }  # fmt: skip
 CASE = USAGE | {
     "agent", "dataset", "case_id", "epoch", "outcome", "passed", "score", "output", "expected",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pacabench.errors import ImageError
-from pacabench.events import Listener
+from pacabench.events import Listener, Notice
 from pacabench.sandbox.base import SandboxAgent
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.images.base import ensure_default_base, ensure_user_image
@@ -26,8 +26,8 @@ from pacabench.sandbox.docker.images.steps import (
     user_of,
 )
 from pacabench.sandbox.docker.images.user_build import ensure_user_build
-
-DEFAULT_WORKDIR = "/work"
+from pacabench.sandbox.docker.images.workdir import WORKDIR_COPY, workdir_step
+from pacabench.sandbox.docker.profile import WORK_DIR, profile_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,12 @@ class AgentImage:
     id: str
     """``sha256:...``: content and not name."""
     source_dir: str | None
-    """Where the agent's code is; None when the user's image holds it."""
+    """What a container copies into its work directory; None when the code stays where the user's
+    image has it."""
     workdir: str
-    """The image's own working directory, or ``/work``."""
+    """Where the agent works: ``/work``, or the own directory of the user's image."""
+    writable: bool
+    """Whether the agent may write there."""
     volumes: tuple[str, ...]
     """Paths that the image declares as volumes: anonymous ones would be left behind."""
 
@@ -65,11 +68,27 @@ async def ensure_agent_image(
     except OSError as error:  # the cache directory; docker's errors are of this kind too
         raise ImageError(f"agent {agent.name!r}: its image cannot be made: {error}") from error
     settings = image.get("Config") or {}
+    own = str(settings.get("WorkingDir") or "")
+    copied = _copies_workdir(agent, base)
+    if agent.source is None and profile_of(agent.sandbox).workdir_copied and own == "/":
+        text = f"agent {agent.name!r}: its image's WORKDIR is /, which stays read-only"
+        listener(Notice("warning", f"{text}; give it another one, or write to /tmp"))
     return AgentImage(
         id=str(image["Id"]),
-        source_dir=SOURCE_DIR if agent.source is not None else None,
-        workdir=str(settings.get("WorkingDir") or DEFAULT_WORKDIR),
+        source_dir=SOURCE_DIR if agent.source is not None else WORKDIR_COPY if copied else None,
+        workdir=WORK_DIR if agent.source is not None or not own else own,
+        writable=agent.source is not None
+        or copied
+        or (profile_of(agent.sandbox).workdir_copied and not own),
         volumes=tuple(sorted(settings.get("Volumes") or ())),
+    )
+
+
+def _copies_workdir(agent: SandboxAgent, base: Inspect) -> bool:
+    """Whether the user's image has a directory of its own that the agent is to write to."""
+    own = str((base.get("Config") or {}).get("WorkingDir") or "")
+    return (
+        agent.source is None and profile_of(agent.sandbox).workdir_copied and own not in {"", "/"}
     )
 
 
@@ -88,14 +107,17 @@ def _steps(agent: SandboxAgent, base: Inspect) -> list[Step]:
     steps: list[Step] = []
     before = content_key(LAYOUT, base["Id"])
     user = user_of(base) or RUN_USER
-    command = agent.config.setup
+    command, copied = agent.config.setup, _copies_workdir(agent, base)
+    more = agent.source is not None or copied
     if agent.requirements is not None:
-        last = not command and agent.source is None
+        last = not command and not more
         steps.append(requirements_step(before, agent.requirements, user=user if last else None))
         before = steps[-1].key
     if command:
-        steps.append(setup_step(before, command, user=user if agent.source is None else None))
+        steps.append(setup_step(before, command, user=None if more else user))
         before = steps[-1].key
+    if copied:
+        steps.append(workdir_step(before, user=user))
     if agent.source is not None:
         most = agent.sandbox.tmp_size
         steps.append(source_step(before, agent.source, agent.ignore, most_bytes=most, user=user))

@@ -1,0 +1,79 @@
+"""How tightly agents were held stands wherever a run is shown, in red where it was too little."""
+
+from collections.abc import Callable
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from pacabench.report.export import export_run, export_runs
+from pacabench.report.markdown import render_markdown
+from pacabench.report.tables import runs_table, summary_view
+from pacabench.report.view import RunView
+from pacabench.testing.records import fake_key, fake_manifest, fake_result
+
+RED = "\x1b[1;31m"
+BROKEN = "an agent can make AF_PACKET sockets"
+
+
+@pytest.fixture
+def make(make_view: Callable[..., RunView]) -> Callable[..., RunView]:
+    def made(profile: str, *, runtime: str | None = None, weak: bool = False) -> RunView:
+        kept = {"agent": {"profile": profile, "runtime": runtime}}
+        stamp = [{"agents": ["agent"], "promise": BROKEN}] if weak else []
+        manifest = fake_manifest(
+            planned_cases={"agent": {"data": 1}},
+            sandbox={"kind": "docker", "engine": None, "profiles": kept, "weaknesses": stamp},
+        )
+        return make_view([fake_result(fake_key())], (), manifest)
+
+    return made
+
+
+def coloured(renderable: object) -> str:
+    console = Console(file=StringIO(), width=200, force_terminal=True, color_system="standard")
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def test_strict_is_said_and_nothing_is_red(make: Callable[..., RunView]) -> None:
+    view = make("strict")
+    text = coloured(summary_view(view)) + coloured(runs_table([view.record], []))
+    assert "docker sandbox, profile strict" in text
+    assert RED not in text
+    assert "| Profile agent | strict |" in render_markdown(view, include_cases=False)
+    export = export_run(view, include_cases=False)
+    assert export["run"]["sandbox_profiles"] == {"agent": {"profile": "strict", "runtime": None}}
+    assert export["run"]["sandbox_weaknesses"] == []
+    assert export["agents"][0]["sandbox_profile"] == "strict"
+    assert export_runs([view.record], [])[0]["sandbox_held"] is True
+
+
+def test_a_runtime_is_named(make: Callable[..., RunView]) -> None:
+    view = make("vm", runtime="runsc")
+    assert "profile vm (runsc)" in coloured(summary_view(view))
+    assert "| Profile agent | vm (runsc) |" in render_markdown(view, include_cases=False)
+
+
+def test_unsafe_is_red(make: Callable[..., RunView]) -> None:
+    view = make("unsafe")
+    summary, listed = coloured(summary_view(view)), coloured(runs_table([view.record], []))
+    assert f"{RED}unsafe" in summary
+    assert f"{RED}! Profile `unsafe` for `agent`" in summary
+    assert f"{RED}docker, unsafe" in listed
+    assert "> **Danger:** Profile" in render_markdown(view, include_cases=False)
+    assert export_runs([view.record], [])[0]["sandbox_held"] is False
+
+
+def test_a_promise_that_did_not_hold_is_red(make: Callable[..., RunView]) -> None:
+    view = make("strict", weak=True)
+    summary, listed = coloured(summary_view(view)), coloured(runs_table([view.record], []))
+    assert f"{RED}! This engine did not hold `agent` as promised" in summary
+    assert BROKEN in summary
+    assert f"{RED}docker, weak" in listed
+    markdown = render_markdown(view, include_cases=False)
+    assert "> **Danger:** This engine did not hold" in markdown
+    weak = export_run(view, include_cases=False)["run"]["sandbox_weaknesses"]
+    assert weak == [{"agents": ("agent",), "promise": BROKEN}]
+    assert export_runs([view.record], [])[0]["sandbox_held"] is False

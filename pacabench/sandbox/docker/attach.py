@@ -56,6 +56,11 @@ class Attachment(asyncio.Protocol):
         """The container wrote all that it will."""
         return self._ended.is_set()
 
+    @property
+    def broke_off(self) -> bool:
+        """The stream ended without its container: nothing tells when, or whether, that ends."""
+        return self._broken is not None
+
     async def read_line(self) -> bytes | None:
         """The next stdout line without its newline, None at the end. Cancel-safe.
 

@@ -128,7 +128,8 @@ class DockerSession:
         """Make it end unless it did; how it ended, and whether it was made to."""
         if not self._container:
             return None, False
-        if self._attachment is not None and self._attachment.ended:
+        attachment = self._attachment
+        if attachment is not None and attachment.ended and not attachment.broke_off:
             # About to exit: let it, for its own exit code.
             with contextlib.suppress(TimeoutError):
                 return await self._read_end(_EXIT_WITHIN_S), False

@@ -98,6 +98,11 @@ class Control:
         return self.removed or (self.mutation.removed if self.mutation is not None else "")
 
 
+def noted(seen: Observation) -> Finding:
+    """A drive of its own noticed whether it broke out: ``extra["broke"]``."""
+    return Finding(broke=bool(seen.extra["broke"]), evidence=seen.extra)
+
+
 def own_word(seen: Observation) -> Finding:
     """The script says itself whether it broke out. Nothing usable said: not broken, and why."""
     answer = seen.reply.answer
@@ -143,13 +148,20 @@ class Attack:
     control: Control
     judge: Judge = own_word
     drive: Drive | None = None
+    program: str | None = None
+    """Path of the script below ``attacks/`` where it is not the attack's own; empty: it has none,
+    because what is attacked is the harness's reading of files."""
+    given: Mapping[str, JSON] = field(default_factory=dict)
+    """Added to the case's input."""
     timeout_s: float = 20.0
     exclusive: bool = False
     """Loads the machine: nothing else runs meanwhile."""
 
     @property
     def script(self) -> str:
-        """Path of the script below ``attacks/``."""
+        """Path of the script below ``attacks/``; empty where there is none."""
+        if self.program is not None:
+            return self.program
         group, _, name = self.id.partition(".")
         return f"{group}/{name.replace('-', '_')}.py"
 

@@ -20,6 +20,7 @@ from pacabench.model import JSON, CallRecord, Case, CaseKey, new_attempt_id
 from pacabench.proxy.control import LANE_PORT, ProviderSpec
 from pacabench.sandbox.base import SandboxContext
 from pacabench.sandbox.docker.egress import Egress
+from pacabench.sandbox.docker.images import AgentImage
 from pacabench.sandbox.docker.labels import Role
 from pacabench.sandbox.docker.lanes import Lane
 from pacabench.sandbox.docker.profile import WORK_DIR, AgentBox
@@ -87,10 +88,12 @@ class Bench:
         alter: Callable[[Body], Body] | None = None,
         limits: SandboxConfig = LIMITS,
         env: Mapping[str, str] | None = None,
+        image: AgentImage | None = None,
     ) -> DockerSession:
         """Start the attacks ``scripts`` (id to path) as an agent, with the profile that agents get.
 
-        ``alter`` takes a protection away. The caller binds it, and closes it.
+        ``alter`` takes a protection away; ``image`` in place of the sidecar's. The caller binds it,
+        and closes it.
 
         Raises:
             SandboxError: the engine does not start it.
@@ -99,11 +102,11 @@ class Bench:
         def make_box(lane: Lane, key: str | None) -> AgentBox:
             origin = f"http://127.0.0.1:{LANE_PORT}"
             return AgentBox(
-                image=self.ground.image,
+                image=image.id if image is not None else self.ground.image,
                 command=attack_command(scripts),
                 env=agent_variables(env or {}, origin=origin, key=key or ""),
                 work_dir=WORK_DIR,
-                tmpfs=[WORK_DIR],
+                tmpfs=[WORK_DIR, *(image.volumes if image is not None else ())],
                 limits=limits,
                 holder=lane.holder,
                 uid=lane.uid,
@@ -116,7 +119,9 @@ class Bench:
         """The case that makes a started script run."""
         nonce = secrets.token_hex(8)
         whole = {**self.given, "nonce": nonce, "attack": attack_id, **given}
-        case = Case(dataset=DATASET, case_id=nonce, input=whole, expected=None)
+        case = Case(
+            dataset=DATASET, case_id=nonce, input=whole, expected=self.ground.expected_canary
+        )
         return case, CaseKey(agent="attacker", dataset=DATASET, case_id=nonce)
 
     @property
@@ -139,7 +144,7 @@ class Bench:
         """
         if attack.drive is not None:
             return await attack.drive(self, attack, alter)
-        given = attack.control.given if alter is not None else {}
+        given = {**attack.given, **(attack.control.given if alter is not None else {})}
         return await self.attempt(
             {attack.id: attack.script},
             given={"attack": attack.id, **given},
@@ -187,7 +192,7 @@ class Bench:
         seen = []
         try:
             for attack in attacks:
-                case, key = self.case(attack.id, attack.control.given)
+                case, key = self.case(attack.id, {**attack.given, **attack.control.given})
                 attempt_id = self.new_attempt(key)
                 await session.bind(attempt_id)
                 reply = await ask(session, case, key, timeout_s=attack.timeout_s, last=False)
@@ -241,7 +246,7 @@ async def open_bench(
         SandboxError, SandboxUnavailableError: it cannot be made.
     """
     ledger = Ledger()
-    wan = ProviderSpec("openai", "openai", base_url=ground.provider_url, api_key="sk-real-canary")
+    wan = ProviderSpec("openai", "openai", base_url=ground.provider_url, api_key=ground.key_canary)
     providers = [_SCRIPTED, wan]
     context = SandboxContext(
         run_id=ground.labels.run_id,

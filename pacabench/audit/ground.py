@@ -4,14 +4,15 @@ All of it is containers of the sidecar's image on the user's engine, labelled li
 nothing in it reaches beyond the engine's machine.
 """
 
+import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from pacabench.aio import finish
+from pacabench.aio import finish, settle
 from pacabench.audit.scripts import stand_command
 from pacabench.errors import SandboxError
 from pacabench.sandbox.docker import containers
@@ -20,6 +21,8 @@ from pacabench.sandbox.docker.egress import remove_network
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.labels import Role, RunLabels, opaque_name
 from pacabench.sandbox.docker.volume import make_volume, remove_volume
+
+T = TypeVar("T")
 
 PROVIDER_PORT = 8000
 SECRET_PORT = 8001
@@ -37,6 +40,26 @@ class Stand:
     """The line that it printed once it served."""
 
 
+class Shared:
+    """What is made when it is first needed, once, and cleared away with the ground."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self.stack = stack
+        """What is entered or pushed here ends with the ground."""
+        self._made: dict[str, asyncio.Task[Any]] = {}
+
+    async def once(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What ``make`` returned, or raised, the first time."""
+        if name not in self._made:
+            self._made[name] = asyncio.create_task(make())
+        made: T = await asyncio.shield(self._made[name])
+        return made
+
+    async def settle(self) -> None:
+        """End what is still being made."""
+        await settle(set(self._made.values()))
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """Everything that attacks of one lab share."""
@@ -52,6 +75,18 @@ class Ground:
     host: Stand
     canary: str
     """What the stand-ins answer; no agent is ever told it."""
+    shared: "Shared"
+    """What attacks of one lab make once."""
+
+    @property
+    def key_canary(self) -> str:
+        """The provider's real key. Scripts know such words by their form only."""
+        return f"sk-canary-key-{self.canary}"
+
+    @property
+    def expected_canary(self) -> str:
+        """The expected answer of every case."""
+        return f"canary-expected-{self.canary}"
 
     @property
     def provider_url(self) -> str:
@@ -94,8 +129,16 @@ async def open_ground(engine: Engine, labels: RunLabels, image: str) -> AsyncIte
         }
         host = _body(image, labels, stand_command("host", canary))
         host["HostConfig"]["NetworkMode"] = "host"
-        async with _stand(engine, wan) as first, _stand(engine, host) as second:
-            yield Ground(engine, labels, image, network, volume, first, second, canary)
+        async with (
+            _stand(engine, wan) as first,
+            _stand(engine, host) as second,
+            AsyncExitStack() as stack,
+        ):
+            shared = Shared(stack)
+            try:
+                yield Ground(engine, labels, image, network, volume, first, second, canary, shared)
+            finally:
+                await shared.settle()
     finally:
         if volume:
             await finish(remove_volume(engine, volume))

@@ -53,6 +53,11 @@ class DockerSession:
         return self._key
 
     @property
+    def container(self) -> str:
+        """Its container's id; empty before there is one."""
+        return self._container
+
+    @property
     def holder(self) -> str:
         """Container id of its lane's holder."""
         return self._lane.holder

@@ -59,18 +59,22 @@ class RunReport:
     """Somebody asked to stop before the end."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Job:
     """A run's directory and benchmark, and who watches."""
 
     store: RunStore
     benchmark: Benchmark
+    flags: Mapping[str, Any]
+    """Those that ``benchmark`` was loaded with: the next session is loaded with them too."""
     retry: frozenset[Outcome]
     """Deciding outcomes that are run again, and then nothing else is. Empty: go on."""
     listener: Listener
     stop: Stop
     allow_weak: bool
     """Go on where the sandbox does not keep a promise; that is stamped into the run."""
+    announced: bool = False
+    """Somebody was told of the run's id, and cases may have begun."""
 
 
 async def start_run(
@@ -83,6 +87,9 @@ async def start_run(
 ) -> RunReport:
     """Begin a run, or go on with the one that has the id asked for.
 
+    A new run that ends before its first case could begin (no engine, an image that cannot be
+    made) leaves no directory.
+
     Raises:
         PacabenchError: nothing ran, or the run had to end; what was finished is on disk.
     """
@@ -92,11 +99,19 @@ async def start_run(
     if request.run_id is not None and run_dir.is_dir():
         with RunStore.open(run_dir) as store:
             refuse_changes(store, benchmark, listener, accept=accept_changes)
-            return await _carry_out(_Job(store, benchmark, frozenset(), listener, stop, allow_weak))
+            return await _carry_out(
+                _Job(store, benchmark, request.flags, frozenset(), listener, stop, allow_weak)
+            )
     manifest = new_manifest(run_dir.name, benchmark, request.flags)
     text = loaded.text.decode("utf-8", "surrogateescape")
     with RunStore.create(run_dir.parent, manifest, text) as store:
-        return await _carry_out(_Job(store, benchmark, frozenset(), listener, stop, allow_weak))
+        job = _Job(store, benchmark, request.flags, frozenset(), listener, stop, allow_weak)
+        try:
+            return await _carry_out(job)
+        except BaseException:
+            if not job.announced:
+                store.discard()  # else `resume` would take it for the newest unfinished run
+            raise
 
 
 async def resume_run(
@@ -161,7 +176,9 @@ async def _go_on(
         loaded = await asyncio.to_thread(load_config, path, flags=manifest.flags)
         benchmark = await load_benchmark(loaded, manifest.selection)
         refuse_changes(store, benchmark, listener, accept=accept_changes)
-        return await _carry_out(_Job(store, benchmark, retry, listener, stop, allow_weak))
+        return await _carry_out(
+            _Job(store, benchmark, manifest.flags, retry, listener, stop, allow_weak)
+        )
 
 
 async def _carry_out(job: _Job) -> RunReport:
@@ -185,6 +202,8 @@ async def _carry_out(job: _Job) -> RunReport:
     store.begin_session(
         prices_version=PRICES_VERSION,
         planned_cases=planned_cases(benchmark.names, benchmark.datasets, limit=limit),
+        config_path=str(benchmark.loaded.path),
+        flags=dict(job.flags),
     )
     if planned:
         async with open_sandbox(benchmark.kind, _context(job, ledger)) as sandbox:
@@ -274,7 +293,7 @@ def _recorder(job: _Job) -> Record:
 
 
 def _announce(job: _Job) -> None:
-    store = job.store
+    store, job.announced = job.store, True
     counts = {
         agent: sum(of_agent.values()) for agent, of_agent in store.manifest.planned_cases.items()
     }

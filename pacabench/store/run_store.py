@@ -293,6 +293,17 @@ class RunStore:
             self._calls.close()
             self._lock.release()
 
+    def discard(self) -> None:
+        """Remove the run's directory, unless something in it tells of a case, a call or a fault."""
+        told = any(
+            path.stat().st_size
+            for name in (RESULTS, CALLS, "logs", "spool")
+            for path in _files(self.run_dir / name)
+        )
+        self.close()
+        if not told:
+            shutil.rmtree(self.run_dir, ignore_errors=True)
+
     def _put_call(self, call: MeteredCall) -> None:
         """One file that cannot be written ends both; the writer of results sees to that itself."""
         if self._results.failure is not None:
@@ -308,6 +319,10 @@ def _furnish(draft: Path, manifest: Manifest, config_text: str) -> None:
     write_new(draft / "config.yaml", config_text.encode("utf-8", "surrogateescape"))
     write_new(draft / "run.json", encode_manifest(manifest))
     sync_directory(draft)
+
+
+def _files(path: Path) -> Iterable[Path]:
+    return path.iterdir() if path.is_dir() else (path,)
 
 
 def _slim(result: CaseResult) -> CaseResult:

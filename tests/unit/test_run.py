@@ -158,6 +158,28 @@ class TestStart:
         assert len([entry for entry in project.finished if entry[1] == "c1"]) == 2 * 2
         assert report.summary.total.accuracy == 1.0
 
+    async def test_a_sandbox_that_cannot_be_opened_leaves_no_run_for_resume_to_find(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        @asynccontextmanager
+        async def refuse(*_: object) -> AsyncIterator[Sandbox]:
+            raise SandboxUnavailableError("no engine")
+            yield
+
+        with monkeypatch.context() as patch:
+            patch.setattr("pacabench.run.open_sandbox", refuse)
+            with pytest.raises(SandboxUnavailableError):
+                await project.start()
+        assert list((project.folder / "runs").iterdir()) == []
+
+        assert (await project.start()).pending == 0
+        project.write(CONFIG.replace("name: d,", "name: d2,"))
+        with monkeypatch.context() as patch:
+            patch.setattr("pacabench.run.open_sandbox", refuse)
+            with pytest.raises(SandboxUnavailableError):
+                await project.resume(accept_changes=True)
+        assert load_run(project.run_dir).manifest.status == "stopped"
+
     async def test_an_engine_that_dies_leaves_a_run_that_can_be_resumed(
         self, project: Project
     ) -> None:
@@ -311,6 +333,29 @@ class TestChanges:
         await project.start("other")
         (project.folder / "cache.db").write_text("left by an agent")
         await project.start("other")
+
+    async def test_accepted_flags_stand_for_the_next_session_too(self, project: Project) -> None:
+        await project.start()
+        request = RunRequest(
+            project.folder / "pacabench.yaml", {"config.timeout_seconds": 9}, run_id="run"
+        )
+        await start_run(request, accept_changes=True, listener=project.listen, stop=Stop())
+        await project.resume()
+
+        assert load_run(project.run_dir).manifest.flags == {"config.timeout_seconds": 9}
+
+    async def test_a_configuration_that_was_moved_is_found_again(self, project: Project) -> None:
+        await project.start()
+        moved = project.folder / "moved.yaml"
+        (project.folder / "pacabench.yaml").rename(moved)
+        await resume_run(
+            project.run_dir,
+            config_path=moved,
+            accept_changes=True,
+            listener=project.listen,
+            stop=Stop(),
+        )
+        await project.resume()
 
     async def test_more_at_a_time_is_no_change(self, project: Project) -> None:
         await project.start()

@@ -1,5 +1,6 @@
 """Results on stdout, and nothing else there."""
 
+import errno
 import json
 import os
 import re
@@ -63,7 +64,7 @@ class HonestConsole(Console):
             BrokenPipeError: always.
         """
         self.quiet = True
-        raise BrokenPipeError
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))  # typer ends quietly on it
 
 
 def write_file(path: Path, chunks: Iterable[bytes]) -> None:

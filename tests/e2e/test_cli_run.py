@@ -176,11 +176,12 @@ class TestUsage:
 
     def test_a_reader_that_leaves_early_is_no_error(self, small: Any) -> None:
         small.run("run", "--run-id", "r1")
-        process = small.start("export", "r1", "--include-cases")
-        process.stdout.close()
-        err = process.stderr.read()
-        process.wait(timeout=60)
-        assert err == ""
+        for command in ("export r1 --include-cases", "show", "show r1 --cases"):
+            process = small.start(*command.split())
+            process.stdout.close()
+            err = process.stderr.read()
+            process.wait(timeout=60)
+            assert err == "", command
 
     def test_an_ascii_terminal_is_no_error(self, small: Any) -> None:
         small.write("rules.yaml", '- {contains: one, reply: "Größe ✓"}\n')

@@ -3,11 +3,23 @@
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from pacabench.cli.signals import SIGNALS, stop_on_signals
 from pacabench.scheduler import Stop
+
+
+@pytest.fixture(autouse=True)
+def _as_in_the_foreground() -> Iterator[None]:
+    """Behind ``nohup`` or ``&`` some are ignored, and would stay so."""
+    defaults = dict.fromkeys(SIGNALS, signal.SIG_DFL)
+    defaults[signal.SIGINT] = signal.default_int_handler
+    before = {number: signal.signal(number, how) for number, how in defaults.items()}
+    yield
+    for number, how in before.items():
+        signal.signal(number, how)
 
 
 async def _forever() -> None:

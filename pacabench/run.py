@@ -23,7 +23,7 @@ from pacabench.pricing import PRICES_VERSION, Pricer
 from pacabench.provenance import new_manifest, refuse_changes, sandbox_record
 from pacabench.sandbox.base import Sandbox, SandboxContext
 from pacabench.sandbox.factory import open_sandbox
-from pacabench.sandbox.pool import SessionPool
+from pacabench.sandbox.pool import SessionPool, most_sessions
 from pacabench.scheduler import Execute, Policy, Record, Schedule, Stop
 from pacabench.stats import Summary, summarise
 from pacabench.store import RunStore, Selection, new_run_id
@@ -225,11 +225,16 @@ def _context(job: _Job, ledger: Ledger) -> SandboxContext:
         agents=benchmark.agents,
         providers=benchmark.providers,
         default_provider=benchmark.default_provider,
-        concurrency=benchmark.loaded.config.config.concurrency,
+        concurrency=_most_sessions(job),
         on_call=ledger.take,
         listener=job.listener,
         allow_weak=job.allow_weak,
     )
+
+
+def _most_sessions(job: _Job) -> int:
+    benchmark = job.benchmark
+    return most_sessions(benchmark.agents, benchmark.loaded.config.config.concurrency)
 
 
 async def _work(
@@ -237,7 +242,7 @@ async def _work(
 ) -> None:
     """Run the schedule in an open sandbox; idle workers and teardowns are done with on return."""
     config = job.benchmark.loaded.config.config
-    pool = SessionPool(sandbox)
+    pool = SessionPool(sandbox, most=_most_sessions(job))
     workshop = Workshop(
         pool=pool,
         agents={agent.name: agent for agent in job.benchmark.agents},

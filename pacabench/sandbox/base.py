@@ -55,6 +55,7 @@ class SandboxContext:
     """Empty when the proxy is off: then agents reach nothing at all."""
     default_provider: str
     concurrency: int
+    """Sessions at a time: of cases that run, and of workers that wait for one."""
     on_call: CallSink
     listener: Listener
     allow_weak: bool = False

@@ -74,7 +74,7 @@ class Bench:
             self.agent, on_call=self.calls.append, start_failures=self.start_failures
         )
         self.workshop = Workshop(
-            pool=SessionPool(self.sandbox),
+            pool=SessionPool(self.sandbox, most=2),
             agents={"agent": sandbox_agent(self.isolation)},
             evaluators={"data": self.evaluator},
             timeout_s=self.timeout_s,

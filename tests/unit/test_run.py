@@ -41,6 +41,8 @@ class Project:
     events: list[Event] = field(default_factory=list)
     stop: Stop = field(default_factory=Stop)
     opened: list[FakeSandbox] = field(default_factory=list)
+    room: int = 0
+    """Sessions that the sandbox was asked to have room for."""
     on_event: Callable[[Event], object] = lambda _: None
 
     def __post_init__(self) -> None:
@@ -62,6 +64,7 @@ class Project:
     @asynccontextmanager
     async def open(self, kind: SandboxKind, context: SandboxContext) -> AsyncIterator[Sandbox]:
         del kind
+        self.room = context.concurrency
         async with FakeSandbox(self.agent, on_call=context.on_call) as sandbox:
             self.opened.append(sandbox)
             yield sandbox
@@ -118,6 +121,18 @@ class TestStart:
         await project.start()
 
         assert project.opened[0].torn_down == ["a"]
+
+    async def test_workers_of_many_agents_never_need_more_sessions_than_there_is_room_for(
+        self, project: Project
+    ) -> None:
+        agents = "".join(f"  - {{name: a{n}, command: x}}\n" for n in range(5))
+        text = CONFIG.replace("  - {name: b, command: python b.py}\n", agents)
+        project.write(text + "sandbox: {isolation: worker}\n")
+        report = await project.start()
+
+        assert report.summary.total.passed == 6 * CASES
+        assert project.opened[0].peak <= project.room
+        assert project.opened[0].started < 6 * CASES  # each serves several cases all the same
 
     async def test_a_selection_is_all_that_is_run(self, project: Project) -> None:
         report = await project.start(selection=Selection(limit=2, agents=("b",)))

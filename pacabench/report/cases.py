@@ -1,6 +1,7 @@
 """What ``pacabench show`` prints about cases: tables, failures, one case in full. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,19 +11,20 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from pacabench.errors import UsageError
+from pacabench.errors import JournalError, UsageError
 from pacabench.model import SCRIPTED_PROVIDER, CaseKey, CaseResult, MeteredCall
 from pacabench.report.printable import printable, printable_block, printable_json
 from pacabench.report.tables import FittingTable, name_text, outcome_text
 from pacabench.report.view import RunView
 from pacabench.report.wording import NONE, UNKNOWN, count, duration
-from pacabench.store import RunRecord
+from pacabench.store import RunRecord, read_log, without_stderr
 
 _COLUMNS = (
     "Agent", "Data set", "Case", "Outcome", "Answer", "Expected", "Attempts", "Time", "Calls",
 )  # fmt: skip
 _CELL_CHARS = 200
 _BLOCK_CHARS = 4000
+_TAIL_CHARS = 3000
 _CALLS_SHOWN = 100
 
 
@@ -34,6 +36,8 @@ class CaseHistory:
     attempts: Sequence[CaseResult]
     """In the order in which they ended; the last one decides."""
     calls: Sequence[MeteredCall]
+    logs: Mapping[str, str]
+    """Attempt id to what the agent wrote on stdout besides its answer. Untrusted."""
 
 
 def cases_table(view: RunView, *, limit: int | None = None) -> RenderableType:
@@ -98,7 +102,21 @@ def find_case(record: RunRecord, case_id: str) -> list[CaseHistory]:
             f"run {record.run_id} has no result of a case {case_id!r}; "
             "`pacabench show RUN --cases` lists those it has"
         )
-    return [CaseHistory(key, attempts.get(key, []), calls.get(key, [])) for key in keys]
+    return [
+        CaseHistory(key, mine := attempts.get(key, []), calls.get(key, []), _logs(record, mine))
+        for key in keys
+    ]
+
+
+def _logs(record: RunRecord, attempts: Iterable[CaseResult]) -> dict[str, str]:
+    """Those that are still there: a power cut may have taken one, or the user."""
+    logs: dict[str, str] = {}
+    for attempt in attempts:
+        if attempt.log is not None:
+            with contextlib.suppress(JournalError):
+                said = without_stderr(read_log(record.run_dir, attempt.log))
+                logs[attempt.attempt_id] = said.decode("utf-8", "backslashreplace")
+    return logs
 
 
 def case_detail(histories: Iterable[CaseHistory]) -> RenderableType:
@@ -111,7 +129,7 @@ def _history(history: CaseHistory) -> Iterator[RenderableType]:
     title = f"{key.agent} / {key.dataset} / {key.case_id}"
     yield Rule(name_text(title, "bold"), align="left")
     for attempt in history.attempts:
-        yield from _attempt(attempt)
+        yield from _attempt(attempt, history.logs.get(attempt.attempt_id, ""))
     if not history.attempts:
         yield Text("no attempt has a result yet", style="bold yellow")
     if history.calls:
@@ -120,7 +138,7 @@ def _history(history: CaseHistory) -> Iterator[RenderableType]:
         yield Text("no LLM calls", style="dim")
 
 
-def _attempt(result: CaseResult) -> Iterator[RenderableType]:
+def _attempt(result: CaseResult, said: str) -> Iterator[RenderableType]:
     line = Text.assemble((f"attempt {result.number}  ", "bold"), outcome_text(result.outcome))
     when = datetime.fromtimestamp(result.started_at, UTC).isoformat(sep=" ", timespec="seconds")
     line.append(f"  {duration(result.duration_ms)}, started {when}", style="dim")
@@ -132,12 +150,21 @@ def _attempt(result: CaseResult) -> Iterator[RenderableType]:
             "error": printable_block(result.error, _BLOCK_CHARS) if result.error else None,
             "evaluation": _evaluation(result),
             "exit": _exit(result),
-            "log": f"logs/{printable(result.log)}" if result.log else None,
-            "stderr": printable_block(result.exit.stderr_tail[-_BLOCK_CHARS:], _BLOCK_CHARS)
-            if result.exit
-            else None,
+            "log": _log(result, said),
+            "stderr": _tail(result.exit.stderr_tail) if result.exit else None,
         }
     )
+
+
+def _log(result: CaseResult, said: str) -> str | None:
+    if result.log is None:
+        return None
+    return f"logs/{printable(result.log)}\n{_tail(said)}"
+
+
+def _tail(text: str) -> str:
+    """The end of ``text``, however much its characters grow when they are escaped."""
+    return printable_block(text[-_TAIL_CHARS:], _TAIL_CHARS * len(r"\U0010ffff"))
 
 
 def _failure(result: CaseResult) -> Iterator[RenderableType]:

@@ -30,6 +30,7 @@ from pacabench.sandbox.orphans import (
     remove_orphans,
     session_mark,
 )
+from pacabench.sandbox.teardown import see_out
 from pacabench.sandbox.venv import ensure_environment
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
@@ -124,18 +125,17 @@ class ProcessSandbox:
         try:
             variables = agent_variables(agent.env, origin=None, key="")
             child = await _spawn(agent, command, self._environment(agent, home, variables))
-            session = ProcessSession(child, None, home.name, "", home)
         except OSError as error:
             await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
-            self._context.listener(Notice("warning", f"{agent.name}: teardown failed: {error}"))
+            self._warn_of_teardown(agent, str(error))
             return
-        await session.send(b"", last=True)
-        while await session.read_line() is not None:
-            pass
-        end = await session.close()
-        if end.exit_code:
-            text = f"{agent.name}: teardown exited with {end.exit_code}: {end.stderr_tail[-500:]}"
-            self._context.listener(Notice("warning", text))
+        problem = await see_out(ProcessSession(child, None, home.name, "", home))
+        if problem is not None:
+            self._warn_of_teardown(agent, problem)
+
+    def _warn_of_teardown(self, agent: SandboxAgent, problem: str) -> None:
+        text = f"teardown of agent {agent.name!r} failed: {problem}"
+        self._context.listener(Notice("warning", text))
 
     def _environment(
         self, agent: SandboxAgent, home: Path, variables: dict[str, str]

@@ -4,6 +4,7 @@
 and ``reader`` make the files hold whole lines only. ``docs/journal.md`` says what is promised.
 """
 
+from pacabench.store.logs import read_log, without_stderr
 from pacabench.store.manifest import (
     Manifest,
     ProfileRecord,
@@ -44,5 +45,7 @@ __all__ = [
     "list_runs",
     "load_run",
     "new_run_id",
+    "read_log",
     "utc_now",
+    "without_stderr",
 ]

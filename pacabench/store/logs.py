@@ -35,7 +35,7 @@ def keep_log(run_dir: Path, attempt_id: str, log: bytes, stderr: str) -> str:
 
 
 def read_log(run_dir: Path, name: str) -> bytes:
-    """The log that :func:`keep_log` wrote under ``name``; untrusted.
+    """What :func:`keep_log` wrote under ``name``, stderr's part included; untrusted.
 
     Raises:
         JournalError: it is gone, or somebody put something else there.
@@ -48,6 +48,12 @@ def read_log(run_dir: Path, name: str) -> bytes:
         raise file_error("read", path, error) from error
     finally:
         os.close(fd)
+
+
+def without_stderr(content: bytes) -> bytes:
+    """The part of a log that came from stdout."""
+    before, heading, after = content.rpartition(_STDERR_HEADING)
+    return before if heading else after
 
 
 def _bounded(content: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """What every sandbox promises, tried on each kind with real processes and real containers."""
 
 import asyncio
+import dataclasses
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +13,7 @@ import pytest
 
 from pacabench.agent import Reply, ask
 from pacabench.config.schema import AgentConfig, SandboxConfig, SandboxKind
-from pacabench.events import Event
+from pacabench.events import Event, Notice
 from pacabench.model import CallRecord, Case, CaseKey, ExitFacts
 from pacabench.owner import current_owner
 from pacabench.proxy.control import ProviderSpec
@@ -290,6 +291,29 @@ async def test_floods_neither_hang_nor_fill_the_memory(place: Place) -> None:
     noisy = await place.one("flood on stderr, then answer")
     assert noisy.output == "done"
     assert len(noisy.exit.stderr_tail) <= 64 * 1024
+
+
+async def test_a_teardown_that_does_not_end_is_ended(
+    place: Place, left_running: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = left_running(place.run_id)
+    echo = place.agents["echo"]
+    config = echo.config.model_copy(update={"teardown": "sleep 600; : agent"})
+    endless = dataclasses.replace(echo, config=config)
+
+    cut = asyncio.create_task(place.sandbox.run_teardown(endless))
+    await asyncio.sleep(0.5)
+    cut.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cut
+    assert left_running(place.run_id) <= before
+
+    monkeypatch.setattr("pacabench.sandbox.teardown.WITHIN_S", 1.0)
+    async with asyncio.timeout(60):
+        await place.sandbox.run_teardown(endless)
+    assert left_running(place.run_id) <= before
+    told = [event.text for event in place.events if isinstance(event, Notice)]
+    assert told == ["teardown of agent 'echo' failed: it was not done within 1 s"]
 
 
 async def test_closing_twice_gives_the_same_facts(place: Place) -> None:

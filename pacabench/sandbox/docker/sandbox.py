@@ -1,7 +1,6 @@
 """Agents in hardened throwaway containers, each in a lane whose only way out is the sidecar."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -34,9 +33,9 @@ from pacabench.sandbox.docker.session import DockerSession, agent_command
 from pacabench.sandbox.docker.supervisor import Supervisor, supervise
 from pacabench.sandbox.docker.sweep import remove_session, sweep
 from pacabench.sandbox.environment import agent_variables, virtual_key
+from pacabench.sandbox.teardown import see_out
 
 _ORIGIN = f"http://127.0.0.1:{LANE_PORT}"
-_TEARDOWN_WITHIN_S = 300.0
 _STARTS_PER_CORE = 2
 """With more starts at a time the engine gets slower, not faster."""
 
@@ -155,22 +154,11 @@ class DockerSandbox:
             return
         try:
             session = await self._start(agent, command, Role.TEARDOWN)
-            try:
-                await session.send(b"", last=True)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_TEARDOWN_WITHIN_S):
-                        while await session.read_line() is not None:
-                            pass
-            finally:
-                end = await finish(session.close())
+            problem = await see_out(session)
         except SandboxError as error:
             problem = str(error)
-        else:
-            if end.exit_code == 0:
-                return
-            limit = f"was not done within {_TEARDOWN_WITHIN_S:.0f} s"
-            how = limit if end.killed else f"exited with {end.exit_code}"
-            problem = f"it {how}: {end.stderr_tail[-500:]}"
+        if problem is None:
+            return
         self._plan.context.listener(
             Notice("warning", f"teardown of agent {agent.name!r} failed: {problem}")
         )

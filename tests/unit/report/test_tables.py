@@ -6,11 +6,12 @@ import pytest
 from rich.console import RenderableType
 
 from pacabench.errors import UsageError
-from pacabench.model import Outcome
+from pacabench.model import Outcome, new_attempt_id
 from pacabench.report.cases import case_detail, cases_table, failures, find_case
 from pacabench.report.tables import runs_table, summary_view
 from pacabench.report.view import RunView
 from pacabench.store import list_runs
+from pacabench.store.logs import keep_log
 from pacabench.testing.records import fake_key, fake_manifest, fake_metered, fake_result
 
 CONTROL = set(map(chr, [*range(32), *range(127, 160), 0x202E, 0x2066])) - {"\n"}
@@ -150,6 +151,22 @@ class TestOneCase:
         assert "attempt 2  failed" in text
         assert text.count("chat.completions") == 2
         assert "$0.250000" in text
+
+    def test_shows_what_the_agent_wrote_besides_its_answer(
+        self, make_view: Callable[..., RunView], render: Callable[..., str]
+    ) -> None:
+        result = fake_result(log=f"{(attempt := new_attempt_id(fake_key()))}.log")
+        record = make_view([result]).record
+        (record.run_dir / "logs").mkdir(exist_ok=True)
+        log = b"thinking \x1b[2J\xff\nharder\n" * 1000 + b"the last line\n"
+        assert keep_log(record.run_dir, attempt, log, "on stderr") == result.log
+        text = render(case_detail(find_case(record, result.key.case_id)))
+
+        assert f"logs/{attempt}.log\n" in text
+        assert "the last line" in text
+        assert "thinking \\x1b[2J\\xff" in text
+        assert "on stderr" not in text  # that is the exit's, and shown there
+        assert len(text) < 10_000
 
     def test_shows_it_for_every_agent(self, mixed: RunView, render: Callable[..., str]) -> None:
         histories = find_case(mixed.record, "case-1")

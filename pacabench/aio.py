@@ -37,6 +37,19 @@ async def settle(tasks: set[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def together(*works: Coroutine[Any, Any, Any]) -> None:
+    """Run ``works`` at the same time, all to their end.
+
+    The first that fails cancels the others, and its exception is raised as it is.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+
+
 async def first_of(*waits: Awaitable[Any]) -> None:
     """Return as soon as one of ``waits`` is done; the others are cancelled.
 

@@ -16,11 +16,12 @@ from pacabench.datasets.load import load_dataset
 from pacabench.errors import ConfigError, UsageError
 from pacabench.evaluators.base import Evaluator
 from pacabench.evaluators.factory import check_cases, make_evaluator
-from pacabench.providers import clean_agent_env, provider_specs
+from pacabench.providers import clean_agent_env, clean_service_env, provider_specs
 from pacabench.proxy.control import ProviderSpec
 from pacabench.sandbox.base import SandboxAgent
 from pacabench.sandbox.docker.images.source import scan_source
 from pacabench.sandbox.docker.images.tree import pack
+from pacabench.sandbox.docker.images.user_build import read_context
 from pacabench.store import Selection
 
 IGNORE_FILE = ".pacabenchignore"
@@ -137,6 +138,10 @@ def _resolve(agent: AgentConfig, loaded: LoadedConfig, notices: list[str]) -> Sa
         )
     env, said = clean_agent_env(agent, loaded)
     notices.extend(said)
+    service_env: dict[str, dict[str, str]] = {}
+    for service in agent.services:
+        service_env[service.name], said = clean_service_env(agent, service, loaded)
+        notices.extend(said)
     return SandboxAgent(
         config=agent,
         sandbox=sandbox,
@@ -145,6 +150,7 @@ def _resolve(agent: AgentConfig, loaded: LoadedConfig, notices: list[str]) -> Sa
         requirements=requirements,
         project=loaded.project,
         ignore=tuple(_ignored(source, loaded)) if source else (),
+        service_env=service_env,
     )
 
 
@@ -185,16 +191,21 @@ def _escaped(path: str) -> str:
 def _scan(agent: SandboxAgent) -> tuple[str, dict[str, str]]:
     """A hash of all that an agent is made of, and of each of its files."""
     trees = [("", scan_source(agent.source, agent.ignore))] if agent.source else []
+    for service in agent.config.services:
+        if service.build is not None:
+            key = f"services.{service.name}.build"
+            trees.append((f"({key})", read_context(service.build, agent.project, key=key)[1]))
     files = []
     if agent.requirements is not None:
         files.append((_REQUIREMENTS, agent.requirements.read_bytes(), 0o644))
     hashes = {name: _short_hash(content) for name, content, _ in files}
-    for _, tree in trees:
+    for prefix, tree in trees:
         for entry in tree.entries:
+            name = f"{prefix}/{entry.path}" if prefix else entry.path
             if entry.kind == "file":
-                hashes[entry.path] = _short_hash(entry.source.read_bytes())
+                hashes[name] = _short_hash(entry.source.read_bytes())
             elif entry.kind == "link":
-                hashes[entry.path] = f"-> {entry.target}"
+                hashes[name] = f"-> {entry.target}"
     return f"sha256:{pack(trees, files)}", hashes
 
 

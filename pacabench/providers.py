@@ -12,6 +12,7 @@ import orjson
 from pacabench.config.load import LoadedConfig, key_names
 from pacabench.config.masking import PROVIDER_KEYS, SHORTEST_SECRET
 from pacabench.config.schema import AgentConfig, ProviderConfig, ProxyConfig
+from pacabench.config.services import ServiceConfig
 from pacabench.config.yaml_source import MAX_BYTES, YamlError, YamlSource, parse_yaml
 from pacabench.errors import ConfigError
 from pacabench.proxy.base_url import normalise_base_url
@@ -58,18 +59,53 @@ def clean_agent_env(agent: AgentConfig, loaded: LoadedConfig) -> tuple[dict[str,
     """
     keys = _real_keys(loaded)
     _refuse_in_commands(agent, loaded, keys)
-    env: dict[str, str] = {}
-    notices: list[str] = []
-    for name, value in agent.env.items():
-        named = name in PROVIDER_KEYS and bool(value.strip())
-        replaced = VIRTUAL_KEY if named else _without(value, keys)
-        env[name] = replaced
-        if replaced != value:
-            notices.append(
-                f"agent {agent.name!r}: the key in env.{name} does not reach the agent; "
-                "it gets a virtual key, and the proxy puts in the real one"
+    env, replaced = _virtual(agent.env, keys)
+    return env, [
+        f"agent {agent.name!r}: the key in env.{name} does not reach the agent; "
+        "it gets a virtual key, and the proxy puts in the real one"
+        for name in replaced
+    ]
+
+
+def clean_service_env(
+    agent: AgentConfig, service: ServiceConfig, loaded: LoadedConfig
+) -> tuple[dict[str, str], list[str]]:
+    """A service's variables without real keys, and what the user should be told.
+
+    As :func:`clean_agent_env`; a service whose variables hold no key gets none.
+
+    Raises:
+        ConfigError: its command, health check or a build argument holds a key.
+    """
+    keys = _real_keys(loaded)
+    arguments = service.build.args if service.build is not None else {}
+    texts = {
+        "command": service.command or "",
+        "healthcheck.command": service.healthcheck.command or "",
+        **{f"build.args.{name}": value for name, value in arguments.items()},
+    }
+    for place, text in texts.items():
+        if _without(text, keys) != text:
+            raise ConfigError(
+                f"{loaded.path}: agents.{agent.name}.services.{service.name}.{place} holds a "
+                f"provider's real key; give the service a virtual one: write {VIRTUAL_KEY!r} as "
+                "a value in its env"
             )
-    return env, notices
+    env, replaced = _virtual(service.env, keys)
+    return env, [
+        f"agent {agent.name!r}: the key in env.{name} of service {service.name!r} does not reach "
+        "it; it gets the attempt's virtual key, and the proxy puts in the real one"
+        for name in replaced
+    ]
+
+
+def _virtual(env: Mapping[str, str], keys: list[str]) -> tuple[dict[str, str], list[str]]:
+    """``env`` with ``VIRTUAL_KEY`` where it has a real one, and the names where that was so."""
+    cleaned = {
+        name: VIRTUAL_KEY if name in PROVIDER_KEYS and value.strip() else _without(value, keys)
+        for name, value in env.items()
+    }
+    return cleaned, [name for name, value in env.items() if cleaned[name] != value]
 
 
 def _default_name(proxy: ProxyConfig) -> str:

@@ -33,6 +33,7 @@ from pacabench.sandbox.docker.engine import open_engine
 from pacabench.sandbox.docker.images import (
     ImageInfo,
     ensure_agent_image,
+    ensure_service_image,
     ensure_sidecar_image,
     list_images,
 )
@@ -48,7 +49,7 @@ def build(
     quiet: Quiet = False,
     log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
-    """Make the images of sidecar and agents.
+    """Make the images of sidecar, agents and services.
 
     Only what is missing is made, named by its content.
     """
@@ -63,7 +64,7 @@ def build(
 async def _build(
     loaded: LoadedConfig, agents: list[SandboxAgent], *, quiet: bool, log_format: LogFormat
 ) -> Mapping[str, str]:
-    """Agent name, and ``sidecar``, to image id."""
+    """Agent name, ``agent/service`` and ``sidecar`` to image id."""
     cache = loaded.cache_directory
     made: dict[str, str] = {}
     async with (
@@ -74,6 +75,11 @@ async def _build(
         for agent in agents:
             image = await ensure_agent_image(engine, agent, cache_dir=cache, listener=progress)
             made[agent.name] = image.id
+            for service in agent.config.services:
+                beside = await ensure_service_image(
+                    engine, agent, service, cache_dir=cache, listener=progress
+                )
+                made[f"{agent.name}/{service.name}"] = beside.id
     return made
 
 

@@ -1,9 +1,17 @@
 """What every section of the configuration has in common."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 
 class Section(BaseModel):
@@ -29,3 +37,25 @@ EnvName = Annotated[str, AfterValidator(_env_name)]
 VerbatimText = Annotated[
     str, Verbatim(), WithJsonSchema({"type": ["string", "number", "boolean"]}, mode="validation")
 ]
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("a name takes no control characters")
+    return name
+
+
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    AfterValidator(_printable),
+]
+
+
+class BuildConfig(Section):
+    """The user's own Dockerfile."""
+
+    context: Path = Path()
+    dockerfile: Path = Path("Dockerfile")
+    args: dict[str, VerbatimText] = Field(default_factory=dict)
+    target: str | None = None

@@ -67,10 +67,16 @@ def _side(value: JSON) -> str:
 
 def _agent(loaded: LoadedConfig, agent: AgentConfig) -> dict[str, Any]:
     sandbox = loaded.config.sandbox_of(agent)
-    return {
-        **agent.model_dump(mode="json", exclude={"name", "sandbox"}),
+    plain = {
+        **agent.model_dump(mode="json", exclude={"name", "sandbox", "services"}),
         "sandbox": sandbox.model_dump(mode="json", exclude={"kind"}),
     }
+    if agent.services:  # by name; runs from before there were any know no such key
+        plain["services"] = {
+            service.name: service.model_dump(mode="json", exclude={"name"})
+            for service in agent.services
+        }
+    return plain
 
 
 def _proxy(loaded: LoadedConfig, proxy: ProxyConfig) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The whole YAML schema. ``docs/configuration.md`` and the JSON Schema are made from it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,36 +13,39 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from pacabench.config.base import EnvName, Section, VerbatimText
+from pacabench.config.base import BuildConfig, EnvName, Name, Section, VerbatimText
 from pacabench.config.evaluators import EvaluatorConfig, ExactMatchConfig
+from pacabench.config.services import ServiceConfig
 from pacabench.config.units import Bytes
 
-
-def _printable(name: str) -> str:
-    if not name.isprintable():
-        raise ValueError("a name takes no control characters")
-    return name
-
-
-Name = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
-    AfterValidator(_printable),
-]
 DUPLICATE_NAME = "duplicate_name"
 """pydantic's name for the fault."""
 SandboxKind = Literal["docker", "process"]
 SandboxProfile = Literal["strict", "compat", "vm", "unsafe"]
 ProviderName = Literal["openai", "scripted"]
+MOST_SERVICES = 8
+"""Of one agent."""
 
 
-class BuildConfig(Section):
-    """The user's own Dockerfile for an agent."""
+def _unique_names(entries: Iterable["AgentConfig | DatasetConfig | ServiceConfig"]) -> None:
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.name in seen:
+            raise PydanticCustomError(
+                DUPLICATE_NAME, "duplicate name {name}", {"name": repr(entry.name)}
+            )
+        seen.add(entry.name)
 
-    context: Path = Path()
-    dockerfile: Path = Path("Dockerfile")
-    args: dict[str, VerbatimText] = Field(default_factory=dict)
-    target: str | None = None
+
+def _unique_services(services: tuple[ServiceConfig, ...]) -> tuple[ServiceConfig, ...]:
+    _unique_names(services)
+    ports = [service.healthcheck.tcp for service in services if service.healthcheck.tcp]
+    for port in ports:
+        if ports.count(port) > 1:
+            raise ValueError(
+                f"two services wait for port {port}; all of an agent's services share 127.0.0.1"
+            )
+    return services
 
 
 _TMP_SIZE = 256 * 1024**2
@@ -159,6 +163,12 @@ class AgentConfig(Section):
     teardown: str | None = Field(
         default=None, description="A shell command, run once in a sandbox after the last case."
     )
+    services: Annotated[
+        tuple[ServiceConfig, ...], Field(max_length=MOST_SERVICES), AfterValidator(_unique_services)
+    ] = Field(
+        default=(),
+        description="Databases and the like, started afresh beside each of its containers.",
+    )
     sandbox: SandboxOverrides = SandboxOverrides()
 
 
@@ -254,16 +264,6 @@ class OutputConfig(Section):
     """Where runs are kept."""
 
     directory: Path = Path("./runs")
-
-
-def _unique_names(entries: tuple[AgentConfig, ...] | tuple[DatasetConfig, ...]) -> None:
-    seen: set[str] = set()
-    for entry in entries:
-        if entry.name in seen:
-            raise PydanticCustomError(
-                DUPLICATE_NAME, "duplicate name {name}", {"name": repr(entry.name)}
-            )
-        seen.add(entry.name)
 
 
 def _unique_agents(agents: tuple[AgentConfig, ...]) -> tuple[AgentConfig, ...]:

@@ -59,20 +59,27 @@ def validate(draft: Draft, problems: Problems) -> BenchmarkConfig | None:
 def _check_names(draft: Draft, problems: Problems) -> None:
     """Duplicate names, each with its own line."""
     for section in _NAMED_LISTS:
-        entries = draft.get((section,))
-        if not isinstance(entries, list):
+        _check_list(draft, problems, (section,))
+    agents = draft.get(("agents",))
+    for index in range(len(agents) if isinstance(agents, list) else 0):
+        _check_list(draft, problems, ("agents", index, "services"))
+
+
+def _check_list(draft: Draft, problems: Problems, section: KeyPath) -> None:
+    entries = draft.get(section)
+    if not isinstance(entries, list):
+        return
+    first: dict[str, KeyPath] = {}
+    for index, entry in enumerate(entries):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        path: KeyPath = (*section, index, "name")
+        if not isinstance(name, str) or problems.covers(path):
             continue
-        first: dict[str, KeyPath] = {}
-        for index, entry in enumerate(entries):
-            name = entry.get("name") if isinstance(entry, dict) else None
-            path: KeyPath = (section, index, "name")
-            if not isinstance(name, str) or problems.covers(path):
-                continue
-            earlier = first.setdefault(name.strip(), path)
-            if earlier != path:
-                where = draft.place(earlier)
-                message = f"duplicate name {shown(name.strip())}, first at {where}"
-                problems.add(draft.place(path), path, message)
+        earlier = first.setdefault(name.strip(), path)
+        if earlier != path:
+            where = draft.place(earlier)
+            message = f"duplicate name {shown(name.strip())}, first at {where}"
+            problems.add(draft.place(path), path, message)
 
 
 def _is_said_already(draft: Draft, path: KeyPath, kind: str) -> bool:

@@ -35,6 +35,8 @@ class SandboxAgent:
     ignore: Sequence[str] = ()
     """Patterns in .gitignore's language, relative to ``source``, that stay out of the image: data
     sets, runs, cache, .env, .git, and those of .pacabenchignore."""
+    service_env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By the service's name, its variables; keys of providers already taken out."""
 
     @property
     def name(self) -> str:
@@ -88,7 +90,7 @@ class SandboxFacts:
     engine: str | None
     """Version, OS and kernel of the engine; None without one."""
     image_digests: Mapping[str, str]
-    """Agent name (and ``sidecar``) to image id."""
+    """Agent name (and ``sidecar``, and ``agent/service``) to image id."""
     profiles: Mapping[str, AgentProfile] = field(default_factory=dict)
     """Agent name to its profile; empty where agents are not contained."""
     probes: Sequence[Mapping[str, Any]] = ()
@@ -111,6 +113,9 @@ class Session(Protocol):
         """Refuse further calls. On return every call of the attempt went to the call sink.
 
         Never raises for a dead lane: what it had recorded is delivered.
+
+        Raises:
+            SandboxError: a service of the agent ended under the attempt.
         """
         ...
 

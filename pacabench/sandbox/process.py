@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from pacabench.errors import SandboxError
+from pacabench.errors import SandboxError, SandboxUnavailableError
 from pacabench.events import Notice
 from pacabench.model import ExitFacts
 from pacabench.proxy.gateway import Gateway
@@ -42,8 +42,14 @@ async def open_process_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox
     """A sandbox of plain processes. What dead harnesses left running is ended first.
 
     Raises:
-        SandboxUnavailableError: an agent's Python environment cannot be made.
+        SandboxUnavailableError: an agent's Python environment cannot be made, or one has services.
     """
+    for agent in context.agents:
+        if agent.config.services:
+            raise SandboxUnavailableError(
+                f"agent {agent.name!r} has services, and those need containers: run it with "
+                "`--sandbox docker`, or take `services` out and start them yourself"
+            )
     if killed := await asyncio.to_thread(remove_orphans):
         context.listener(Notice("info", f"ended {killed} processes that a killed run left"))
     programs = {

@@ -1,5 +1,6 @@
 """Names of runs and of the files in them. Nothing that an agent or a data set chose gets in raw."""
 
+import hashlib
 import re
 import secrets
 import unicodedata
@@ -14,9 +15,12 @@ _SLUG_CHARS = 40
 
 def new_run_id(name: str) -> str:
     """``<slug of name>-<UTC time>-<4 hex digits>``."""
+    return f"{_slug(name) or 'run'}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _slug(name: str) -> str:
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    slug = re.sub(r"[^a-z0-9]+", "-", ascii_name)[:_SLUG_CHARS].strip("-") or "run"
-    return f"{slug}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return re.sub(r"[^a-z0-9]+", "-", ascii_name)[:_SLUG_CHARS].strip("-")
 
 
 def check_run_id(run_id: str) -> str:
@@ -42,3 +46,10 @@ def log_name(attempt_id: str) -> str:
     if _ATTEMPT_ID.fullmatch(attempt_id) is None:
         raise ValueError(f"no attempt id: {attempt_id!r}")
     return f"{attempt_id}.log"
+
+
+def service_log_name(agent: str, service: str) -> str:
+    """The file below ``logs/`` for what an agent's service wrote."""
+    whole = f"{agent}\0{service}".encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(whole, digest_size=4).hexdigest()
+    return f"service-{_slug(service) or 'unnamed'}-{digest}.log"

@@ -7,7 +7,7 @@ import pytest
 
 from pacabench.benchmark import load_benchmark
 from pacabench.config.load import load_config
-from pacabench.errors import ConfigError
+from pacabench.errors import ConfigError, ImageError
 from pacabench.model import EXPORT_MARK
 from pacabench.sandbox.docker.images.source import scan_source
 from pacabench.store import Selection
@@ -91,3 +91,19 @@ async def test_exports_stay_out_whatever_their_name(project: Path) -> None:
     (project / "kept.json").write_text('{"schema": 1}')
 
     assert await sent_to_agents(project) == {"agents/a.py", "data/vocabulary.txt", "kept.json"}
+
+
+async def test_a_services_build_context_is_part_of_what_an_agent_is(project: Path) -> None:
+    service = "{name: s, build: {context: s}, healthcheck: {tcp: 1}}"
+    text = CONFIG.replace("agents/a.py}", f"agents/a.py, source: agents, services: [{service}]}}")
+    (project / "pacabench.yaml").write_text(text)
+    with pytest.raises(ImageError, match=r"`services.s.build.context`: .* is no directory"):
+        await load_benchmark(load_config(project / "pacabench.yaml"), Selection())
+    (project / "s").mkdir()
+    (project / "s" / "Dockerfile").write_text("FROM scratch\n")
+    before = await load_benchmark(load_config(project / "pacabench.yaml"), Selection())
+    assert set(before.agent_files["a"]) == {"a.py", "(services.s.build)/Dockerfile"}
+    (project / "s" / "Dockerfile").write_text("FROM scratch\nUSER 1\n")
+    after = await load_benchmark(load_config(project / "pacabench.yaml"), Selection())
+    assert after.agent_digests != before.agent_digests
+    assert after.identity != before.identity

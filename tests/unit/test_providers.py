@@ -8,7 +8,13 @@ import pytest
 
 from pacabench.config.load import LoadedConfig, load_config
 from pacabench.errors import ConfigError
-from pacabench.providers import VIRTUAL_KEY, clean_agent_env, is_local, provider_specs
+from pacabench.providers import (
+    VIRTUAL_KEY,
+    clean_agent_env,
+    clean_service_env,
+    is_local,
+    provider_specs,
+)
 
 KEY = "sk-real-0123456789"
 
@@ -205,3 +211,53 @@ class TestAgentEnvironment:
 )
 def test_local_is_this_machine_and_its_private_network(url: str, local: bool) -> None:
     assert is_local(url) is local
+
+
+class TestServices:
+    SERVICE = "{name: s, image: i, healthcheck: {tcp: 1}"
+
+    def load(self, tmp_path: Path, more: str) -> LoadedConfig:
+        agent = f", command: c, services: [{self.SERVICE}{more}}}]"
+        return load(tmp_path, "{}", environ={"OPENAI_API_KEY": KEY}, agent=agent)
+
+    def test_a_key_is_the_virtual_one_and_there_is_none_unless_it_is_asked_for(
+        self, tmp_path: Path
+    ) -> None:
+        env = (
+            '{OPENAI_API_KEY: "${OPENAI_API_KEY}", URL: "http://x/?k=${OPENAI_API_KEY}", '
+            f'ASKED: "{VIRTUAL_KEY}", MODE: fast}}'
+        )
+        loaded = self.load(tmp_path, f", env: {env}")
+        (agent,) = loaded.config.agents
+        cleaned, said = clean_service_env(agent, agent.services[0], loaded)
+        assert cleaned == {
+            "OPENAI_API_KEY": VIRTUAL_KEY,
+            "URL": f"http://x/?k={VIRTUAL_KEY}",
+            "ASKED": VIRTUAL_KEY,
+            "MODE": "fast",
+        }
+        assert [line.split(" of service")[0] for line in said] == [
+            "agent 'a': the key in env.OPENAI_API_KEY",
+            "agent 'a': the key in env.URL",
+        ]
+        loaded = self.load(tmp_path, "")
+        (agent,) = loaded.config.agents
+        assert clean_service_env(agent, agent.services[0], loaded) == ({}, [])
+
+    @pytest.mark.parametrize(
+        ("more", "place"),
+        [
+            (', command: "x ${OPENAI_API_KEY}"', "services.s.command"),
+            (', build: {args: {A: "${OPENAI_API_KEY}"}}', "services.s.build.args.A"),
+        ],
+    )
+    def test_a_key_in_a_command_or_a_build_is_refused(
+        self, tmp_path: Path, more: str, place: str
+    ) -> None:
+        if "build" in more:
+            more = more.replace(", build", "}, {name: t, healthcheck: {tcp: 2}, build")
+            place = place.replace("services.s", "services.t")
+        loaded = self.load(tmp_path, more)
+        (agent,) = loaded.config.agents
+        with pytest.raises(ConfigError, match=f"{place} holds a provider's real key"):
+            clean_service_env(agent, agent.services[-1], loaded)

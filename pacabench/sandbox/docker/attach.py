@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import docker
 
@@ -25,10 +26,17 @@ OWN_OUTPUT_LIMIT_BYTES = 1024**3
 class Attachment(asyncio.Protocol):
     """One attached container. Make one with :func:`attach`, before the container starts."""
 
-    def __init__(self, *, limit_bytes: int, on_stderr: Callable[[bytes], None] | None) -> None:
+    def __init__(
+        self,
+        *,
+        limit_bytes: int,
+        on_stderr: Callable[[bytes], None] | None,
+        on_stdout: Callable[[bytes], None] | None = None,
+    ) -> None:
         self._lines = LineBuffer(limit=limit_bytes)
         self._stderr = Tail()
         self._on_stderr = on_stderr
+        self._on_stdout = on_stdout
         self._frames = FrameReader()
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
@@ -112,7 +120,9 @@ class Attachment(asyncio.Protocol):
             self._end(str(error))
 
     def _accept(self, stream: int, piece: bytes) -> None:
-        if stream == STDOUT:
+        if stream == STDOUT and self._on_stdout is not None:
+            self._on_stdout(piece)
+        elif stream == STDOUT:
             self._lines.feed(piece)
         elif stream == STDERR:
             self._stderr.feed(piece)
@@ -152,38 +162,52 @@ async def attach(
     *,
     limit_bytes: int = OWN_OUTPUT_LIMIT_BYTES,
     on_stderr: Callable[[bytes], None] | None = None,
+    on_stdout: Callable[[bytes], None] | None = None,
 ) -> Attachment:
     """Attach to a container that has not been started, so that no byte of it is missed.
 
     ``limit_bytes`` bounds the part of stdout that waits to be read; ``on_stderr`` gets stderr as
-    it comes.
+    it comes. ``on_stdout`` gets stdout so, and then there are no lines to read.
 
     Raises:
         SandboxError, EngineUnreachableError: as :meth:`Engine.call`.
     """
-    sock = await engine.call(
-        lambda client: _open_socket(client, container_id), dispose=socket.socket.close
+    params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+    return await open_stream(
+        engine,
+        lambda client: client.attach_socket(container_id, params=params),
+        lambda: Attachment(limit_bytes=limit_bytes, on_stderr=on_stderr, on_stdout=on_stdout),
     )
+
+
+async def open_stream(
+    engine: Engine,
+    ask: Callable[[docker.APIClient], Any],
+    make: Callable[[], Attachment],
+) -> Attachment:
+    """The stream that ``ask`` gets from docker-py, carried by what ``make`` gives.
+
+    Nothing may come on it before this returns.
+
+    Raises:
+        SandboxError, EngineUnreachableError: as :meth:`Engine.call`.
+    """
+    sock = await engine.call(lambda client: _plain(ask(client)), dispose=socket.socket.close)
     try:
-        _, attachment = await asyncio.get_running_loop().create_connection(
-            lambda: Attachment(limit_bytes=limit_bytes, on_stderr=on_stderr), sock=sock
-        )
+        _, attachment = await asyncio.get_running_loop().create_connection(make, sock=sock)
     except BaseException:
         sock.close()
         raise
     return attachment
 
 
-def _open_socket(client: docker.APIClient, container_id: str) -> socket.socket:
-    """A plain socket that carries the attach stream, for asyncio to own."""
-    raw = client.attach_socket(
-        container_id, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-    )
+def _plain(raw: Any) -> socket.socket:
+    """A plain socket that carries docker-py's ``raw`` stream, for asyncio to own."""
     response = getattr(raw, "_response", None)  # docker-py keeps it there; it owns the first socket
     release = response.close if response is not None else raw.close
     if not isinstance(raw, socket.SocketIO):
         return bridged(raw, release=release)
-    # Nothing can have been read ahead into http.client's buffer: the container is not running.
+    # Nothing can have been read ahead into http.client's buffer: nothing runs yet that writes.
     sock = socket.socket(fileno=os.dup(raw.fileno()))
     release()
     sock.setblocking(False)

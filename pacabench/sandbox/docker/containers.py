@@ -83,7 +83,8 @@ async def start(engine: Engine, container_id: str, *, doing: str) -> None:
         if "executable file not found" in text or "no such file or directory" in text.lower():
             raise SandboxUnavailableError(
                 f"{doing}: the image lacks a program that is needed ({text}); "
-                "agents' images need /bin/sh, the engine needs docker-init"
+                "images of agents need /bin/sh, and so do those of services with a `command`; "
+                "the engine needs docker-init"
             ) from error
         raise explain(error, doing) from error
 
@@ -97,6 +98,29 @@ async def kill(engine: Engine, container_id: str) -> bool:
             return False
         raise explain(error, "killing a container") from error
     return True
+
+
+async def is_alive(engine: Engine, container_id: str) -> bool:
+    """Whether what a container was started for runs at this moment.
+
+    The kernel's word: what the engine says of a container comes later than its end, and on a busy
+    machine even its init's end does. True where the engine has no ``ps`` to ask.
+    """
+
+    def list_them(client: docker.APIClient) -> dict[str, Any]:
+        top: Callable[..., Any] = client.top  # without a stub
+        return dict(top(container_id, ps_args="-eo pid,ppid,stat"))
+
+    try:
+        found = await engine.call(list_them, repeatable=True)
+    except APIError as error:
+        return error.status_code not in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}
+    rows = [(int(pid), int(parent), state) for pid, parent, state, *_ in found["Processes"] or ()]
+    pids = {pid for pid, _, _ in rows}
+    init = next((pid for pid, parent, _ in rows if parent not in pids), None)
+    # Of init's children the first is the one; others were left by their parents.
+    first = min((row for row in rows if row[1] == init), default=None)
+    return first is not None and not first[2].startswith("Z")
 
 
 async def read_end(engine: Engine, container_id: str, *, within_s: float) -> End | None:

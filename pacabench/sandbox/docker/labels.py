@@ -30,6 +30,7 @@ class Role(StrEnum):
     SIDECAR = "sidecar"
     PROBE = "probe"
     TEARDOWN = "teardown"
+    SERVICE = "service"
     EGRESS = "egress"
     RUNTIME = "runtime"
     AUDIT = "audit"

@@ -1,7 +1,7 @@
 """Lanes: private network namespaces with nothing but loopback and the proxy's port.
 
 Each is kept by a small container of ours, as a pod is by its pause container. A lane serves one
-agent container at a time: two in it could talk to each other.
+agent container at a time, with its services: two in it could talk to each other.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pacabench.aio import finish
+from pacabench.config.schema import MOST_SERVICES
 from pacabench.errors import SandboxError
 from pacabench.sandbox.docker import containers
 from pacabench.sandbox.docker.engine import Engine
@@ -19,7 +20,8 @@ from pacabench.sandbox.docker.sidecar import LaneLink, Sidecar
 
 UP_WITHIN_S = 20
 _FIRST_UID = 20_000
-_UIDS = 40_000
+_UIDS_PER_LANE = 1 + MOST_SERVICES
+_UID_BLOCKS = 40_000 // _UIDS_PER_LANE
 
 
 @dataclass(eq=False, slots=True)
@@ -30,7 +32,7 @@ class Lane:
     holder: str
     """Container id."""
     uid: int
-    """Of the agents in it."""
+    """Of the agents in it. Those right above it are for their services."""
     link: LaneLink
     rooted: bool = False
     """Its agents run as root, and may write to the files that a lane's containers share
@@ -65,7 +67,7 @@ class LanePool:
         self._places = asyncio.Semaphore(most)
         self._free: list[Lane] = []
         self._all: set[Lane] = set()
-        self._next_uid = secrets.randbelow(_UIDS)
+        self._next_block = secrets.randbelow(_UID_BLOCKS)
 
     async def acquire(self, *, rooted: bool = False) -> Lane:
         """A lane with nobody in it. Waits while ``most`` are in use.
@@ -111,12 +113,12 @@ class LanePool:
         await asyncio.gather(*(self._remove(lane) for lane in list(self._all)))
 
     async def _make(self, *, rooted: bool) -> Lane:
-        self._next_uid += 1
+        self._next_block = (self._next_block + 1) % _UID_BLOCKS
         lane_id = secrets.token_hex(8)
         lane = Lane(
             lane_id=lane_id,
             holder="",
-            uid=_FIRST_UID + self._next_uid % _UIDS,
+            uid=_FIRST_UID + self._next_block * _UIDS_PER_LANE,
             link=self._sidecar.link(lane_id),
             rooted=rooted,
         )

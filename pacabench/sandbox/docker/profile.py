@@ -138,6 +138,12 @@ def _agent_tmpfs(box: AgentBox, profile: Profile, uid: int) -> dict[str, str]:
     }
 
 
+def service_container(box: AgentBox, labels: Mapping[str, str]) -> dict[str, Any]:
+    """A service beside an agent: held as tightly, and nobody talks to its stdin."""
+    own = {"OpenStdin": False, "StdinOnce": False, "AttachStdin": False}
+    return {**agent_container(box, labels), **own}
+
+
 def holder_container(
     *, image: str, command: Sequence[str], volume: str, labels: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -157,7 +163,8 @@ def holder_container(
             "Binds": [f"{volume}:{RUNTIME_DIR}:ro"],
             "Memory": 64 * 1024**2,
             "MemorySwap": 64 * 1024**2,
-            "PidsLimit": 8,
+            # Two processes, and room for the threads of the runtime's own that an `exec` takes.
+            "PidsLimit": 64,
             "Ulimits": [_ulimit("nofile", 64), _ulimit("core", 0)],
         },
     }

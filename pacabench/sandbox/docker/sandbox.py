@@ -1,16 +1,16 @@
 """Agents in hardened throwaway containers, each in a lane whose only way out is the sidecar."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from pacabench.aio import finish
+from pacabench.aio import finish, together
 from pacabench.config.schema import SandboxConfig
-from pacabench.errors import ImageError, SandboxError
-from pacabench.events import Notice
+from pacabench.errors import ImageError, SandboxError, SandboxUnavailableError
+from pacabench.events import Notice, Preparing
 from pacabench.proxy.control import LANE_PORT
 from pacabench.sandbox.base import (
     AgentProfile,
@@ -29,6 +29,8 @@ from pacabench.sandbox.docker.oci import check_runtimes
 from pacabench.sandbox.docker.probe import MakeBox, probe_all, weaknesses
 from pacabench.sandbox.docker.profile import AgentBox, agent_container, profile_of
 from pacabench.sandbox.docker.runtime import RuntimePlan
+from pacabench.sandbox.docker.service import ServicePlan
+from pacabench.sandbox.docker.services import Services, plan_services
 from pacabench.sandbox.docker.session import DockerSession, agent_command
 from pacabench.sandbox.docker.supervisor import Supervisor, supervise
 from pacabench.sandbox.docker.sweep import remove_session, sweep
@@ -63,6 +65,9 @@ async def open_docker_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox]
         api_version = await engine.call(lambda client: str(client.api_version), repeatable=True)
         check_runtimes(context.agents, info, api_version)
         images = {agent.name: await _image(engine, agent, context) for agent in context.agents}
+        services = {
+            agent.name: await plan_services(engine, agent, context) for agent in context.agents
+        }
         sidecar_image = await ensure_sidecar_image(
             engine, cache_dir=context.cache_dir, listener=context.listener
         )
@@ -79,9 +84,10 @@ async def open_docker_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox]
         )
         try:
             async with supervise(plan) as supervisor:
-                sandbox = DockerSandbox(plan, supervisor, images, info)
+                sandbox = DockerSandbox(plan, supervisor, images, info, services)
                 _warn_of_unsafe(context)
                 await sandbox.probe()
+                await sandbox.try_services()
                 yield sandbox
         finally:
             await finish(remove_session(engine, labels))
@@ -119,17 +125,24 @@ class DockerSandbox:
         supervisor: Supervisor,
         images: Mapping[str, AgentImage],
         info: Mapping[str, Any],
+        services: Mapping[str, Sequence[ServicePlan]] | None = None,
     ) -> None:
         self._plan = plan
         self._supervisor = supervisor
         self._images = images
         self._host_kernel = str(info.get("KernelVersion"))
+        self._services = services or {}
         self._starts = asyncio.Semaphore(_STARTS_PER_CORE * int(info.get("NCPU") or 1))
         self._facts = SandboxFacts(
             kind="docker",
             engine=describe_engine(info),
             image_digests={
                 **{name: image.id for name, image in images.items()},
+                **{
+                    f"{name}/{service.config.name}": service.image.id
+                    for name, of_agent in (services or {}).items()
+                    for service in of_agent
+                },
                 "sidecar": plan.image,
             },
             profiles={
@@ -145,7 +158,9 @@ class DockerSandbox:
 
     async def start(self, agent: SandboxAgent) -> Session:
         """See :meth:`pacabench.sandbox.base.Sandbox.start`."""
-        return await self._start(agent, agent.config.command, Role.AGENT)
+        return await self._start(
+            agent, agent.config.command, Role.AGENT, self._services.get(agent.name, ())
+        )
 
     async def run_teardown(self, agent: SandboxAgent) -> None:
         """See :meth:`pacabench.sandbox.base.Sandbox.run_teardown`."""
@@ -186,10 +201,37 @@ class DockerSandbox:
         rooted = not profile_of(limits).own_user
         return await self.open(make_box, Role.PROBE, doing="probing the sandbox", rooted=rooted)
 
-    async def _start(self, agent: SandboxAgent, command: str, role: Role) -> DockerSession:
+    async def try_services(self) -> None:
+        """Start every agent's services once, before any case, and remove them again.
+
+        Raises:
+            SandboxUnavailableError: some do not become ready; they would fail every case.
+        """
+        for name, services in self._services.items():
+            if not services:
+                continue
+            self._plan.context.listener(Preparing(f"trying the services of agent {name}"))
+            _, _, session = await self._enter(
+                services, rooted=not profile_of(services[0].limits).own_user
+            )
+            try:
+                await session.start_services(self._plan.labels.of(Role.SERVICE))
+            except SandboxError as error:
+                raise SandboxUnavailableError(f"no case can be served: {error}") from error
+            finally:
+                await finish(session.close())
+
+    async def _start(
+        self,
+        agent: SandboxAgent,
+        command: str,
+        role: Role,
+        services: Sequence[ServicePlan] = (),
+    ) -> DockerSession:
         return await self.open(
             lambda lane, key: self._box(agent, command, lane, key),
             role,
+            services,
             doing=f"starting agent {agent.name!r}",
             rooted=not profile_of(agent.sandbox).own_user,
         )
@@ -198,6 +240,7 @@ class DockerSandbox:
         self,
         make_box: MakeBox,
         role: Role,
+        services: Sequence[ServicePlan] = (),
         *,
         doing: str,
         rooted: bool = False,
@@ -211,19 +254,36 @@ class DockerSandbox:
         Raises:
             SandboxError, SandboxUnavailableError: as :meth:`start`.
         """
-        runtime = await self._supervisor.runtime()
-        lane = await runtime.lanes.acquire(rooted=rooted)
-        key = virtual_key() if self._plan.context.providers else None
-        session = DockerSession(self._plan.engine, runtime, lane, key)
+        labels = self._plan.labels
+        lane, key, session = await self._enter(services, rooted=rooted)
         try:
-            async with self._starts:
-                body = agent_container(make_box(lane, key), self._plan.labels.of(role))
-                body = alter(body) if alter is not None else body
-                await finish(session.open(body, doing=doing))
+            body = agent_container(make_box(lane, key), labels.of(role))
+            body = alter(body) if alter is not None else body
+            # Started last: nobody is in the lane who could get in the way of a service.
+            await together(
+                self._in_turn(lambda: session.create(body, doing=doing)),
+                session.start_services(labels.of(Role.SERVICE)),
+            )
+            await self._in_turn(lambda: session.run(doing=doing))
         except BaseException:
             await finish(session.close())
             raise
         return session
+
+    async def _enter(
+        self, services: Sequence[ServicePlan], *, rooted: bool
+    ) -> tuple[Lane, str | None, DockerSession]:
+        """A lane, its virtual key, and a session in it that has nothing started yet."""
+        runtime = await self._supervisor.runtime()
+        lane = await runtime.lanes.acquire(rooted=rooted)
+        key = virtual_key() if self._plan.context.providers else None
+        engine = self._plan.engine
+        beside = Services(engine, services, self._starts)
+        return lane, key, DockerSession(engine, runtime, lane, key, beside)
+
+    async def _in_turn(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        async with self._starts:
+            await finish(start())
 
     def _box(self, agent: SandboxAgent, command: str, lane: Lane, key: str | None) -> AgentBox:
         image = self._images[agent.name]

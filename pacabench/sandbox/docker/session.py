@@ -1,4 +1,4 @@
-"""One agent container in a lane, from create to removal."""
+"""One agent container in a lane, from create to removal, and the services beside it."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,7 @@ from pacabench.sandbox.docker.containers import SIGKILL, End
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.lanes import Lane
 from pacabench.sandbox.docker.runtime import Runtime
+from pacabench.sandbox.docker.services import Services
 
 _FORCED = (SIGKILL, 15)
 _EXIT_WITHIN_S = 2.0
@@ -28,15 +29,26 @@ _SALVAGE_WITHIN_S = 120.0
 class DockerSession:
     """See :class:`pacabench.sandbox.base.Session`. Opened by the sandbox that made it."""
 
-    def __init__(self, engine: Engine, runtime: Runtime, lane: Lane, key: str | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        runtime: Runtime,
+        lane: Lane,
+        key: str | None,
+        services: Services,
+    ) -> None:
         self._engine = engine
         self._runtime = runtime
         self._lane = lane
         self._key = key
         """None: there is no provider, and nothing is ever bound."""
+        self._services = services
+        self._trouble: str | None = None
+        """With a service."""
+        self._in_case = False
         self._container = ""
         self._attachment: Attachment | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._watches: set[asyncio.Task[None]] = set()
         self._attempt: str | None = None
         self._unbinding = asyncio.Lock()
         self._closing = asyncio.Lock()
@@ -62,28 +74,53 @@ class DockerSession:
         """Container id of its lane's holder."""
         return self._lane.holder
 
-    async def open(self, body: Mapping[str, Any], *, doing: str) -> None:
-        """Create, attach, start. Shield it, and close the session when it fails."""
+    async def start_services(self, labels: Mapping[str, str]) -> None:
+        """Start the services and wait until they are ready; close the session when it fails.
+
+        Raises:
+            SandboxError, SandboxUnavailableError: as :meth:`Services.start`.
+        """
+        await self._services.start(self._lane, labels, self._key)
+
+    async def create(self, body: Mapping[str, Any], *, doing: str) -> None:
+        """Create and attach. Shield it, and close the session when it fails."""
         engine = self._engine
         self._container = await containers.create(engine, body, doing=doing)
         self._attachment = await attach(engine, self._container, limit_bytes=STDOUT_LIMIT_BYTES)
-        await containers.start(engine, self._container, doing=doing)
-        self._watch = asyncio.create_task(self._watch_lane(self._attachment))
 
-    async def _watch_lane(self, attachment: Attachment) -> None:
+    async def run(self, *, doing: str) -> None:
+        """Start what :meth:`create` made. Shield it, and close the session when it fails."""
+        await containers.start(self._engine, self._container, doing=doing)
+        watches = (self._watch_lane(), self._watch_services())
+        self._watches = {asyncio.create_task(watch) for watch in watches}
+
+    async def _watch_lane(self) -> None:
         await self._lane.link.down.wait()
-        attachment.break_off("its lane went down")
+        self._attached().break_off("its lane went down")
+
+    async def _watch_services(self) -> None:
+        self._trouble = await self._services.wait_trouble()
+        self._attached().break_off(self._trouble)
 
     async def bind(self, attempt_id: str) -> None:
         """See :meth:`pacabench.sandbox.base.Session.bind`."""
         if not self._lane.usable:
             raise SandboxError("the agent's lane went down")
+        if self._trouble is not None:
+            raise SandboxError(f"{self._trouble}, before the case was sent")
+        self._in_case = True
         if self._key is not None:
             self._attempt = attempt_id
             await self._runtime.sidecar.bind(self._lane.lane_id, attempt_id, self._key)
 
     async def unbind(self) -> None:
         """See :meth:`pacabench.sandbox.base.Session.unbind`."""
+        await self._unbind()
+        if self._in_case:
+            self._in_case = False
+            await self._services.check()
+
+    async def _unbind(self) -> None:
         async with self._unbinding:
             if self._attempt is None:
                 return
@@ -117,13 +154,15 @@ class DockerSession:
             return self._facts
 
     async def _close(self) -> None:
-        if self._watch is not None:
-            await settle({self._watch})
-        unbinding = asyncio.create_task(self.unbind())
+        await settle(self._watches)
+        in_case, self._in_case = self._in_case, False
+        unbinding = asyncio.create_task(self._unbind())
         try:
             end, killed = await self._end()
             self._facts = self._as_facts(end, killed=killed)
             await self._check_foul_play(end, killed=killed)
+            if in_case:
+                await self._services.end()
         finally:
             if self._facts is None:
                 self._facts = self._as_facts(None, killed=True)
@@ -165,8 +204,11 @@ class DockerSession:
 
     async def _remove(self, unbinding: asyncio.Task[None]) -> None:
         try:
-            if self._container:
-                await containers.remove(self._engine, self._container)
+            try:
+                if self._container:
+                    await containers.remove(self._engine, self._container)
+            finally:
+                await self._services.remove()
         except SandboxError:
             self._lane.spoiled = True
             raise

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pacabench.config.schema import AgentConfig, SandboxConfig
+from pacabench.config.services import ServiceConfig
 from pacabench.events import Event, Notice
 from pacabench.model import CallRecord
 from pacabench.owner import current_owner
@@ -77,6 +78,7 @@ class Rig:
         name: str = "obedient",
         env: Mapping[str, str] | None = None,
         teardown: str | None = None,
+        services: Sequence[Mapping[str, Any]] = (),
         **limits: Any,
     ) -> SandboxAgent:
         """The agent that obeys; ``limits`` are fields of its ``sandbox:``."""
@@ -84,12 +86,18 @@ class Rig:
         source.mkdir(exist_ok=True)
         (source / "agent.py").write_text(OBEDIENT)
         return SandboxAgent(
-            config=AgentConfig(name=name, command=command, teardown=teardown),
+            config=AgentConfig(
+                name=name,
+                command=command,
+                teardown=teardown,
+                services=[ServiceConfig(**service) for service in services],
+            ),
             sandbox=SandboxConfig(**limits),
             env=env or {},
             source=source,
             requirements=None,
             project=self.folder,
+            service_env={service["name"]: service.get("env", {}) for service in services},
         )
 
     def context(

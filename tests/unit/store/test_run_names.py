@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pacabench.errors import UsageError
 from pacabench.model import new_attempt_id
-from pacabench.store.names import check_run_id, log_name, new_run_id
+from pacabench.store.names import check_run_id, log_name, new_run_id, service_log_name
 from pacabench.testing.records import fake_key
 
 
@@ -48,3 +48,15 @@ class TestLogName:
     def test_refuses_what_is_no_attempt_id(self, attempt_id: str) -> None:
         with pytest.raises(ValueError, match="no attempt id"):
             log_name(attempt_id)
+
+
+class TestServiceLogName:
+    @given(st.text(), st.text())
+    def test_is_a_safe_name_whatever_the_service_is_called(self, agent: str, service: str) -> None:
+        assert re.fullmatch(
+            r"service-[a-z0-9-]+-[0-9a-f]{8}\.log", service_log_name(agent, service)
+        )
+
+    def test_differs_for_each_agent_and_service(self) -> None:
+        pairs = [("a", "b c"), ("a", "b-c"), ("a b", "c"), ("b", "b c")]
+        assert len({service_log_name(*pair) for pair in pairs}) == 4

@@ -64,9 +64,14 @@ async def _made(
 
 
 async def ensure_user_image(
-    engine: Engine, reference: str, *, cache_dir: Path, listener: Listener
+    engine: Engine,
+    reference: str,
+    *,
+    cache_dir: Path,
+    listener: Listener,
+    key: str = "sandbox.image",
 ) -> dict[str, Any]:
-    """The ``inspect`` of the image that ``sandbox.image`` names.
+    """The ``inspect`` of the image that the configuration names under ``key``.
 
     Raises:
         ImageError: it is neither here nor can it be pulled.
@@ -76,6 +81,6 @@ async def ensure_user_image(
             return await pull_image(engine, reference, listener)
     except ImageError as error:
         raise ImageError(
-            f"`sandbox.image: {reference}` is not on the engine, and {error}. Check the name "
+            f"`{key}: {reference}` is not on the engine, and {error}. Check the name "
             "(`docker image ls`), `docker login` where it is private, or `docker load` it"
         ) from error

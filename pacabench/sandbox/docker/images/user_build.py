@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 from docker.utils.build import exclude_paths
 
-from pacabench.config.schema import BuildConfig
+from pacabench.config.base import BuildConfig
 from pacabench.errors import ImageError
 from pacabench.sandbox.docker.images.build import LABEL, Recipe, build_image, find_image
 from pacabench.sandbox.docker.images.lock import content_lock
@@ -17,15 +17,17 @@ from pacabench.sandbox.docker.images.steps import Inspect, Site, proxy_arguments
 from pacabench.sandbox.docker.images.tree import Tree, pack, scan_paths
 
 
-async def ensure_user_build(build: BuildConfig, project: Path, site: Site) -> Inspect:
+async def ensure_user_build(
+    build: BuildConfig, project: Path, site: Site, *, key: str = "sandbox.build"
+) -> Inspect:
     """The image that ``build`` makes, built when its context, Dockerfile or arguments changed.
+
+    ``key`` is where the configuration says it.
 
     Raises:
         ImageError: the context or Dockerfile is missing, or the build failed.
     """
-    root = (project / build.context).resolve()
-    dockerfile = _dockerfile(root, build)
-    tree = await asyncio.to_thread(scan_context, root, dockerfile)
+    dockerfile, tree = await asyncio.to_thread(read_context, build, project, key=key)
     digest = await asyncio.to_thread(pack, [("", tree)])
     settings = orjson.dumps([dockerfile, sorted(build.args.items()), build.target])
     recipe = Recipe(
@@ -51,19 +53,30 @@ async def ensure_user_build(build: BuildConfig, project: Path, site: Site) -> In
     return built
 
 
-def _dockerfile(root: Path, build: BuildConfig) -> str:
+def read_context(build: BuildConfig, project: Path, *, key: str) -> tuple[str, Tree]:
+    """The Dockerfile's path in the context of ``build``, and the files of the context.
+
+    Raises:
+        ImageError: something is missing, or cannot be read.
+    """
+    root = (project / build.context).resolve()
+    dockerfile = _dockerfile(root, build, key)
+    return dockerfile, scan_context(root, dockerfile, key=key)
+
+
+def _dockerfile(root: Path, build: BuildConfig, key: str) -> str:
     """The Dockerfile's path in the context."""
     if not root.is_dir():
-        raise ImageError(f"`sandbox.build.context`: {root} is no directory")
+        raise ImageError(f"`{key}.context`: {root} is no directory")
     path = (root / build.dockerfile).resolve()
     if not path.is_relative_to(root):
-        raise ImageError(f"`sandbox.build.dockerfile`: {path} is not inside the context {root}")
+        raise ImageError(f"`{key}.dockerfile`: {path} is not inside the context {root}")
     if not path.is_file():
-        raise ImageError(f"`sandbox.build.dockerfile`: there is no {path}")
+        raise ImageError(f"`{key}.dockerfile`: there is no {path}")
     return path.relative_to(root).as_posix()
 
 
-def scan_context(root: Path, dockerfile: str) -> Tree:
+def scan_context(root: Path, dockerfile: str, *, key: str = "sandbox.build") -> Tree:
     """The files that ``docker build`` would send: all but what ``.dockerignore`` matches.
 
     Raises:
@@ -82,4 +95,4 @@ def scan_context(root: Path, dockerfile: str) -> Tree:
             root, exclude_paths(str(root), patterns, dockerfile=dockerfile), stat.S_IMODE
         )
     except OSError as error:
-        raise ImageError(f"`sandbox.build.context`: {error}") from error
+        raise ImageError(f"`{key}.context`: {error}") from error

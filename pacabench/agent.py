@@ -9,6 +9,8 @@ from pacabench.model import Case, CaseKey
 from pacabench.protocol import Answer, encode_case, parse_answer
 from pacabench.sandbox.base import Session
 
+MOST_TIMES_OVER = 10
+"""A countdown that stands still ends after so many times its length all the same."""
 LOG_KEPT_BYTES = 256 * 1024
 """Of what an agent prints besides its answer, per attempt."""
 
@@ -24,6 +26,45 @@ class Reply:
     log: bytes
     """Lines that were no answer, the first ``LOG_KEPT_BYTES`` of them. Untrusted."""
     duration_ms: float
+    capped: bool = False
+    """It timed out while its countdown stood still: not for what the agent did in its own time."""
+
+
+class Countdown:
+    """The time an agent has for a case. It can stand still, but not for ever."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self.held = False
+        self._deadline: asyncio.Timeout | None = None
+        self._left_s = timeout_s
+        self._latest = 0.0
+
+    def start(self) -> asyncio.Timeout:
+        """Begin; enter what comes back at once."""
+        now = asyncio.get_running_loop().time()
+        self._latest = now + self.timeout_s * MOST_TIMES_OVER
+        when = self._latest if self.held else now + self.timeout_s
+        self._deadline = asyncio.timeout_at(when)
+        return self._deadline
+
+    def end(self) -> None:
+        """The agent is done; what is heard from now on changes nothing."""
+        self._deadline = None
+
+    def hold(self, still: bool) -> None:
+        """Stand still, or go on."""
+        if still == self.held:
+            return
+        self.held = still
+        deadline, now = self._deadline, asyncio.get_running_loop().time()
+        if deadline is None or deadline.expired() or (when := deadline.when()) is None:
+            return
+        if still:
+            self._left_s = when - now
+            deadline.reschedule(self._latest)
+        else:
+            deadline.reschedule(min(self._latest, now + self._left_s))
 
 
 def shown_id(case: Case, key: CaseKey) -> str:
@@ -45,7 +86,9 @@ async def drain(session: Session) -> bool:
             return True
 
 
-async def ask(session: Session, case: Case, key: CaseKey, *, timeout_s: float, last: bool) -> Reply:
+async def ask(
+    session: Session, case: Case, key: CaseKey, *, countdown: Countdown, last: bool
+) -> Reply:
     """Send ``case`` and wait for the first valid answer, the end of the output, or the timeout.
 
     The case is written while the answer is awaited, so an agent that never reads its stdin cannot
@@ -61,7 +104,7 @@ async def ask(session: Session, case: Case, key: CaseKey, *, timeout_s: float, l
     reading = asyncio.ensure_future(reader.read())
     timed_out = False
     try:
-        async with asyncio.timeout(timeout_s):
+        async with countdown.start():
             await asyncio.wait({sending, reading}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
                 await sending  # raises if it failed
@@ -69,6 +112,7 @@ async def ask(session: Session, case: Case, key: CaseKey, *, timeout_s: float, l
     except TimeoutError:
         timed_out = True
     finally:
+        countdown.end()
         await settle({sending, reading})
     if not timed_out:
         reading.result()
@@ -78,6 +122,7 @@ async def ask(session: Session, case: Case, key: CaseKey, *, timeout_s: float, l
         silent=reader.lines == 0,
         log=bytes(reader.log),
         duration_ms=(time.monotonic() - started) * 1000,
+        capped=timed_out and countdown.held,
     )
 
 

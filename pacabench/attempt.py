@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pacabench.agent import Reply, ask, drain
+from pacabench.agent import MOST_TIMES_OVER, Countdown, Reply, ask, drain
 from pacabench.aio import finish
 from pacabench.errors import EvaluatorError, ProviderError, SandboxError
 from pacabench.evaluators.base import Evaluator
@@ -26,6 +26,10 @@ ERROR_KEPT_CHARS = 16 * 1024
 
 CallsOf = Callable[[str], Sequence[CallRecord]]
 """Attempt id to the LLM calls it made. Asked once, after the session was unbound."""
+WaitedOf = Callable[[str], float | None]
+"""Attempt id to milliseconds in which it waited for its provider; None where nobody knows."""
+Follow = Callable[[str, Callable[[bool], None]], None]
+"""Tells the callable whenever an attempt begins or ends to wait for its provider."""
 KeepLog = Callable[[str, bytes, str], Awaitable[str | None]]
 """Keeps an attempt's log and stderr; returns the file's name, None where there was nothing."""
 
@@ -41,6 +45,9 @@ class Workshop:
     timeout_s: float
     calls_of: CallsOf
     keep_log: KeepLog
+    waited_ms: WaitedOf = lambda _: None
+    follow: Follow | None = None
+    """None: time in which an agent waits for its provider counts like any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class _Facts:
     exit: ExitFacts | None
     """None while a worker lives on."""
     calls: Sequence[CallRecord]
+    provider_wait_ms: float | None = None
 
 
 async def run_attempt(planned: PlannedAttempt, workshop: Workshop) -> CaseResult:
@@ -114,12 +122,15 @@ async def _use(
             await workshop.pool.close(session)
             return None
         await session.bind(planned.attempt_id)
+        countdown = Countdown(workshop.timeout_s)
+        if workshop.follow is not None:
+            workshop.follow(planned.attempt_id, countdown.hold)
         try:
             reply = await ask(
                 session,
                 planned.case,
                 planned.key,
-                timeout_s=workshop.timeout_s,
+                countdown=countdown,
                 last=not worker,
             )
             healthy = worker and reply.answer is not None
@@ -134,7 +145,8 @@ async def _use(
         workshop.pool.keep(agent, session)
     elif not fresh and reply.silent and not reply.timed_out:
         return None
-    return _Facts(reply, exit_facts, workshop.calls_of(planned.attempt_id))
+    attempt_id = planned.attempt_id
+    return _Facts(reply, exit_facts, workshop.calls_of(attempt_id), workshop.waited_ms(attempt_id))
 
 
 async def _judge(
@@ -162,7 +174,7 @@ def _without_answer(facts: _Facts, timeout_s: float) -> tuple[Outcome, str]:
     if end is not None and end.out_of_memory:
         return Outcome.OUT_OF_MEMORY, "the agent used more memory than `sandbox.memory` allows"
     if reply.timed_out:
-        return Outcome.TIMEOUT, f"no answer within {timeout_s:g} s"
+        return _timed_out(facts, timeout_s)
     if end is not None and end.signal is not None and not end.killed:
         return Outcome.AGENT_ERROR, f"the agent was ended by signal {end.signal}{_last_words(end)}"
     if end is not None and end.exit_code:
@@ -174,6 +186,25 @@ def _without_answer(facts: _Facts, timeout_s: float) -> tuple[Outcome, str]:
         Outcome.INVALID_OUTPUT,
         'the agent ended without a line of the form {"output": ...} on stdout',
     )
+
+
+def _timed_out(facts: _Facts, timeout_s: float) -> tuple[Outcome, str]:
+    """Whose doing it was that an agent had time left of its own, and a call that did not end.
+
+    The provider's, where not even a reply's head came; a reply that goes on and on may be one that
+    the agent does not read.
+    """
+    if not facts.reply.capped:
+        return Outcome.TIMEOUT, f"no answer within {timeout_s:g} s"
+    for call in facts.calls:
+        if call.sent and call.status is None and call.duration_ms >= timeout_s * 1000:
+            waited_s = call.duration_ms / 1000
+            return (
+                Outcome.PROVIDER_ERROR,
+                f"provider {call.provider} did not answer a call within {waited_s:.0f} s",
+            )
+    most_s = timeout_s * MOST_TIMES_OVER
+    return Outcome.TIMEOUT, f"no answer within {most_s:g} s, waiting for the provider included"
 
 
 def _last_words(end: ExitFacts) -> str:
@@ -239,4 +270,5 @@ def _result(
         duration_ms=duration_ms,
         exit=facts.exit if facts else None,
         log=log,
+        provider_wait_ms=facts.provider_wait_ms if facts else None,
     )

@@ -52,6 +52,22 @@ class AttemptFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """No case is started until the infrastructure works again; running ones may finish."""
+
+    why: str
+    give_up_after_s: float
+    """Then the run ends, to be resumed later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """It works again."""
+
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
     """The user asked to stop; running cases may finish."""
 
@@ -67,6 +83,14 @@ class Notice:
 
 
 Event: TypeAlias = (
-    Preparing | RunStarted | AttemptStarted | CallFinished | AttemptFinished | Stopping | Notice
+    Preparing
+    | RunStarted
+    | AttemptStarted
+    | CallFinished
+    | AttemptFinished
+    | Paused
+    | Resumed
+    | Stopping
+    | Notice
 )
 Listener: TypeAlias = Callable[[Event], None]

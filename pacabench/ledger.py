@@ -1,6 +1,7 @@
 """Books of LLM calls while a run goes on: priced, journalled, handed to their attempt."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from pacabench.events import CallFinished, Listener
 from pacabench.model import CallRecord, CaseKey, MeteredCall
@@ -8,6 +9,16 @@ from pacabench.model import CallRecord, CaseKey, MeteredCall
 Cost = Callable[[CallRecord], float | None]
 """US dollars; None where the model has no known price."""
 Journal = Callable[[MeteredCall], None]
+Follower = Callable[[bool], None]
+"""Told when an attempt begins to wait for its provider (True), and when it no longer does."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    calls: list[CallRecord] = field(default_factory=list)
+    waiting: bool = False
+    waited_ms: float | None = None
+    follower: Follower | None = None
 
 
 class Ledger:
@@ -28,11 +39,11 @@ class Ledger:
         self._cost = cost
         self._journal = journal
         self._listener = listener
-        self._open: dict[str, list[CallRecord]] = {}
+        self._open: dict[str, _Attempt] = {}
 
     def open(self, attempt_id: str) -> None:
         """Collect the calls of this attempt."""
-        self._open[attempt_id] = []
+        self._open[attempt_id] = _Attempt()
 
     def close(self, attempt_id: str) -> None:
         """Nobody will ask for the calls of this attempt any more."""
@@ -47,11 +58,34 @@ class Ledger:
         if key is None:
             return
         if call.attempt_id in self._open:
-            self._open[call.attempt_id].append(call)
+            self._open[call.attempt_id].calls.append(call)
         metered = MeteredCall(key=key, call=call, cost_usd=self._cost(call))
         self._journal(metered)
         self._listener(CallFinished(metered))
 
     def calls_of(self, attempt_id: str) -> Sequence[CallRecord]:
         """The calls of an open attempt so far, in the order in which they ended."""
-        return tuple(self._open.get(attempt_id, ()))
+        attempt = self._open.get(attempt_id)
+        return tuple(attempt.calls) if attempt is not None else ()
+
+    def take_wait(self, attempt_id: str, waiting: bool, total_ms: float) -> None:
+        """An attempt begins or ends to wait for its provider, after ``total_ms`` of it so far."""
+        attempt = self._open.get(attempt_id)
+        if attempt is None:
+            return
+        attempt.waited_ms = total_ms
+        if waiting != attempt.waiting:
+            attempt.waiting = waiting
+            if attempt.follower is not None:
+                attempt.follower(waiting)
+
+    def follow(self, attempt_id: str, follower: Follower) -> None:
+        """Tell ``follower`` how it goes on with an open attempt."""
+        self._open[attempt_id].follower = follower
+        if self._open[attempt_id].waiting:
+            follower(True)
+
+    def waited_ms(self, attempt_id: str) -> float | None:
+        """How long an open attempt waited for its provider; None where nobody measured it."""
+        attempt = self._open.get(attempt_id)
+        return None if attempt is None else attempt.waited_ms

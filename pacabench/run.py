@@ -13,14 +13,25 @@ from typing import Any
 from pacabench.aio import finish
 from pacabench.attempt import Workshop, cancelled_result, run_attempt
 from pacabench.benchmark import Benchmark, load_benchmark
+from pacabench.breaker import Breaker, BreakerPolicy
 from pacabench.config.load import load_config
-from pacabench.events import AttemptFinished, AttemptStarted, Listener, Notice, RunStarted, Stopping
+from pacabench.events import (
+    AttemptFinished,
+    AttemptStarted,
+    Listener,
+    Notice,
+    Paused,
+    Resumed,
+    RunStarted,
+    Stopping,
+)
 from pacabench.ledger import Ledger
 from pacabench.model import CaseResult, Outcome, PlannedAttempt
 from pacabench.owner import current_owner
 from pacabench.plan import case_keys, plan_run, planned_cases
 from pacabench.pricing import PRICES_VERSION, Pricer
 from pacabench.provenance import new_manifest, refuse_changes, sandbox_record
+from pacabench.proxy.patience import Patience
 from pacabench.sandbox.base import Sandbox, SandboxContext
 from pacabench.sandbox.factory import open_sandbox
 from pacabench.sandbox.pool import SessionPool, most_sessions
@@ -30,6 +41,8 @@ from pacabench.store import RunStore, Selection, new_run_id
 
 GRACE_S = 60.0
 """How long running cases may go on after a stop; less where `timeout_seconds` is less."""
+LEAST_PILE = 5
+"""Attempts in a row that infrastructure failed until a run pauses; more where more run at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,8 @@ class RunReport:
     """Cases without any result."""
     stopped: bool
     """Somebody asked to stop before the end."""
+    gave_up: str | None = None
+    """Why it ended before its end by itself: what was down did not come back in time."""
 
 
 @dataclass(slots=True)
@@ -75,6 +90,17 @@ class _Job:
     """Go on where the sandbox does not keep a promise; that is stamped into the run."""
     announced: bool = False
     """Somebody was told of the run's id, and cases may have begun."""
+    breaker: Breaker = field(init=False)
+
+    def __post_init__(self) -> None:
+        config, tell = self.benchmark.loaded.config.config, self.listener
+        give_up_after_s = config.proxy.give_up_after_seconds
+        pile = max(LEAST_PILE, config.concurrency)
+        self.breaker = Breaker(
+            BreakerPolicy(pile=pile, give_up_after_s=give_up_after_s),
+            on_pause=lambda why: tell(Paused(why, give_up_after_s)),
+            on_resume=lambda after_s: tell(Resumed(after_s)),
+        )
 
 
 async def start_run(
@@ -217,6 +243,7 @@ async def _carry_out(job: _Job) -> RunReport:
 
 def _context(job: _Job, ledger: Ledger) -> SandboxContext:
     benchmark = job.benchmark
+    config = benchmark.loaded.config.config
     return SandboxContext(
         run_id=job.store.manifest.run_id,
         run_dir=job.store.run_dir,
@@ -229,6 +256,12 @@ def _context(job: _Job, ledger: Ledger) -> SandboxContext:
         on_call=ledger.take,
         listener=job.listener,
         allow_weak=job.allow_weak,
+        on_wait=ledger.take_wait,
+        on_health=job.breaker.provider,
+        live_waits=config.timeout_excludes_provider_wait,
+        patience=Patience(
+            retry_for_s=config.proxy.retry_for_seconds, silence_s=config.proxy.silence_seconds
+        ),
     )
 
 
@@ -250,6 +283,8 @@ async def _work(
         timeout_s=config.timeout_seconds,
         calls_of=ledger.calls_of,
         keep_log=job.store.keep_log,
+        waited_ms=ledger.waited_ms,
+        follow=ledger.follow if config.timeout_excludes_provider_wait else None,
     )
     _announce(job)
     policy = Policy(
@@ -264,6 +299,7 @@ async def _work(
         abandoned=cancelled_result,
         policy=policy,
         stop=job.stop,
+        breaker=job.breaker,
     )
     telling = asyncio.create_task(_tell_of_stop(job, policy.grace_s))
     try:
@@ -271,7 +307,9 @@ async def _work(
     finally:
         telling.cancel()
         await finish(pool.close_idle())
-    if not job.stop.requested:
+    if job.breaker.gave_up is not None:
+        job.listener(Notice("warning", f"gave up waiting: {job.breaker.gave_up}"))
+    elif not job.stop.requested:
         for agent in job.benchmark.agents:
             if agent.config.teardown is not None:
                 await sandbox.run_teardown(agent)
@@ -328,4 +366,5 @@ def _report(job: _Job) -> RunReport:
         infrastructure_left=summary.total.infrastructure,
         pending=summary.total.pending,
         stopped=job.stop.requested,
+        gave_up=job.breaker.gave_up,
     )

@@ -4,14 +4,21 @@ Knows nothing of containers or agents: it is given ``execute``, which makes one 
 """
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import random
+import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from pacabench.aio import settle
+from pacabench.aio import first_of, settle
+from pacabench.breaker import Breaker, BreakerPolicy
 from pacabench.model import CaseResult, Outcome, PlannedAttempt, new_attempt_id
+
+MOST_EXCUSED = 20
+"""Attempts at one case that an outage may fail without using up its retries."""
 
 Execute = Callable[[PlannedAttempt], Awaitable[CaseResult]]
 """Makes one attempt. Raises only what must end the run."""
@@ -64,16 +71,27 @@ class Policy:
         return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - no secret hangs on it
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(slots=True, order=True)
 class _Item:
+    """A case that has yet to be decided."""
+
     ready_at: float
     turn: int
-    planned: PlannedAttempt
-    retries: int
+    planned: PlannedAttempt = field(compare=False)
+    retries: int = field(default=0, compare=False)
+    excused: int = field(default=0, compare=False)
+    """Attempts that an outage failed."""
+    begun: float = field(default=0.0, compare=False)
+    """When its attempt began, by the monotonic clock."""
+    given_up: bool = field(default=False, compare=False)
+    """Its retries are used up. An outage that comes to light later brings it back."""
 
 
 class Schedule:
-    """One pass over planned attempts. Use once."""
+    """One pass over planned attempts. Use once.
+
+    ``breaker`` is asked before each start; without one nothing is ever paused.
+    """
 
     def __init__(
         self,
@@ -84,6 +102,7 @@ class Schedule:
         abandoned: Abandoned,
         policy: Policy,
         stop: Stop,
+        breaker: Breaker | None = None,
     ) -> None:
         self._execute = execute
         self._record = record
@@ -91,10 +110,16 @@ class Schedule:
         self._policy = policy
         self._stop = stop
         self._turns = itertools.count()
-        self._waiting = [_Item(0.0, next(self._turns), attempt, 0) for attempt in planned]
+        self._waiting = [_Item(0.0, next(self._turns), attempt) for attempt in planned]
         self._running: set[asyncio.Task[CaseResult]] = set()
         self._cutting = False
         self._changed = asyncio.Event()
+        self._failed_lately: dict[Outcome, list[_Item]] = defaultdict(list)
+        """Since the last attempt that ended otherwise."""
+        self._failed_agent = ""
+        self._breaker = breaker or Breaker(BreakerPolicy(pile=2**63))
+        self._breaker.on_change = self._changed.set
+        self._breaker.on_certain = self._excuse
 
     async def run(self) -> None:
         """Make every attempt, or stop when asked. Every started attempt has ended on return.
@@ -109,38 +134,57 @@ class Schedule:
         workers = min(self._policy.concurrency, len(self._waiting))
         try:
             async with asyncio.TaskGroup() as group:
-                watcher = group.create_task(self._cut_after_grace())
+                watchers = [
+                    group.create_task(self._cut_after_grace()),
+                    group.create_task(self._watch_patience()),
+                ]
                 tasks = [group.create_task(self._work()) for _ in range(workers)]
                 await asyncio.wait(tasks)
-                watcher.cancel()
+                for watcher in watchers:
+                    watcher.cancel()
         except BaseExceptionGroup as several:
             raise _first(several) from None
 
+    @property
+    def _ending(self) -> bool:
+        return self._stop.requested or self._breaker.over.is_set()
+
     async def _cut_after_grace(self) -> None:
-        await self._stop.wait()
+        await first_of(self._stop.wait(), self._breaker.over.wait())
         self._changed.set()
         await asyncio.sleep(self._policy.grace_s)
         self._cutting = True
         for task in self._running:
             task.cancel()
 
+    async def _watch_patience(self) -> None:
+        """Let the breaker give up in time, also while every worker is busy."""
+        while not self._breaker.over.is_set():
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._breaker.gives_up_in_s()):
+                    await self._changed.wait()
+            self._breaker.check()
+
     async def _work(self) -> None:
         while (item := await self._next()) is not None:
             result = await self._attempt(item.planned)
             again = self._again(item, result)
-            await self._record(result, again is not None)
-            if again is not None:
-                heapq.heappush(self._waiting, again)
+            await self._record(result, again)
+            if again:
+                heapq.heappush(self._waiting, item)
             self._changed.set()
 
     async def _next(self) -> _Item | None:
         loop = asyncio.get_running_loop()
-        while not self._stop.requested:
+        while not self._ending:
             wait_s: float | None = None
             if self._waiting:
-                wait_s = self._waiting[0].ready_at - loop.time()
-                if wait_s <= 0:
-                    return heapq.heappop(self._waiting)
+                wait_s = self._breaker.admits_in_s()
+                if wait_s is not None:
+                    wait_s = max(wait_s, self._waiting[0].ready_at - loop.time())
+                if wait_s is not None and wait_s <= 0:
+                    return self._take()
             elif not self._running:
                 return None
             self._changed.clear()
@@ -150,6 +194,26 @@ class Schedule:
             except TimeoutError:
                 continue
         return None
+
+    def _take(self) -> _Item:
+        """The next one; as a trial one of another agent than failed last, where there is one."""
+        item = heapq.heappop(self._waiting)
+        if self._breaker.paused and item.planned.key.agent == self._failed_agent:
+            now = asyncio.get_running_loop().time()
+            others = (
+                other
+                for other in self._waiting
+                if other.ready_at <= now and other.planned.key.agent != self._failed_agent
+            )
+            other = min(others, default=None)
+            if other is not None:
+                self._waiting.remove(other)
+                self._waiting.append(item)
+                heapq.heapify(self._waiting)
+                item = other
+        item.begun = time.monotonic()
+        self._breaker.started(item.planned.attempt_id)
+        return item
 
     async def _attempt(self, planned: PlannedAttempt) -> CaseResult:
         task: asyncio.Task[CaseResult] = asyncio.ensure_future(self._run_one(planned))
@@ -168,19 +232,47 @@ class Schedule:
     async def _run_one(self, planned: PlannedAttempt) -> CaseResult:
         return await self._execute(planned)
 
-    def _again(self, item: _Item, result: CaseResult) -> _Item | None:
-        if not result.outcome.is_infrastructure or result.outcome is Outcome.CANCELLED:
-            return None
-        if item.retries >= self._policy.max_retries or self._stop.requested:
-            return None
-        retries = item.retries + 1
-        planned = replace(
-            item.planned,
-            number=item.planned.number + 1,
-            attempt_id=new_attempt_id(item.planned.key),
+    def _again(self, item: _Item, result: CaseResult) -> bool:
+        """Whether the case is tried again; then ``item`` is about its next attempt."""
+        self._breaker.ended(result)
+        if not result.outcome.is_infrastructure:
+            self._failed_lately.clear()
+            return False
+        self._failed_agent = item.planned.key.agent
+        if result.outcome is Outcome.CANCELLED or self._ending:
+            return False
+        if self._breaker.explains(result.outcome, item.begun) and item.excused < MOST_EXCUSED:
+            item.excused += 1
+        else:
+            self._failed_lately[result.outcome].append(item)
+            if item.retries >= self._policy.max_retries:
+                item.given_up = True
+                return False
+            item.retries += 1
+        self._plan_next(item)
+        return True
+
+    def _plan_next(self, item: _Item) -> None:
+        planned = item.planned
+        item.planned = replace(
+            planned, number=planned.number + 1, attempt_id=new_attempt_id(planned.key)
         )
-        ready_at = asyncio.get_running_loop().time() + self._policy.delay_s(retries)
-        return _Item(ready_at, next(self._turns), planned, retries)
+        delay_s = self._policy.delay_s(max(1, item.retries))
+        item.ready_at = asyncio.get_running_loop().time() + delay_s
+        item.turn = next(self._turns)
+
+    def _excuse(self, outcome: Outcome) -> None:
+        """What failed lately was an outage: it costs no case a retry, and none is given up."""
+        for item in self._failed_lately.pop(outcome, ()):
+            if item.excused >= MOST_EXCUSED:
+                continue
+            item.excused += 1
+            if item.given_up:
+                item.given_up = False
+                self._plan_next(item)
+                heapq.heappush(self._waiting, item)
+            else:
+                item.retries -= 1
 
 
 def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:

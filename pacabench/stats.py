@@ -41,6 +41,8 @@ class CallFigures:
     """Not in ``calls``: the provider refused, failed or could not be reached."""
     denied_calls: int = 0
     """Not in ``calls``: the proxy refused them."""
+    sdk_retries: int = 0
+    """Of ``calls``, those that an SDK made by itself after one that failed or took too long."""
     _input: int = 0
     _output: int = 0
     _cached: int = 0
@@ -100,6 +102,8 @@ class CallFigures:
 
     def _add_billed(self, call: CallRecord, cost_usd: float | None) -> None:
         self.calls += 1
+        if call.repeat_of is not None:
+            self.sdk_retries += 1
         if not call.is_counted:
             self.uncounted_calls += 1
         if (usage := call.usage) is not None:

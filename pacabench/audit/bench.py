@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pacabench.agent import ask
+from pacabench.agent import Countdown, ask
 from pacabench.aio import finish
 from pacabench.audit.attack import Attack, Body, Observation
 from pacabench.audit.ground import Ground
@@ -167,7 +167,7 @@ class Bench:
         session = await self.start(scripts, alter=alter, limits=limits)
         try:
             await session.bind(attempt_id)
-            reply = await ask(session, case, key, timeout_s=timeout_s, last=True)
+            reply = await ask(session, case, key, countdown=Countdown(timeout_s), last=True)
         finally:
             began = time.monotonic()
             ended = await finish(session.close())
@@ -195,7 +195,9 @@ class Bench:
                 case, key = self.case(attack.id, {**attack.given, **attack.control.given})
                 attempt_id = self.new_attempt(key)
                 await session.bind(attempt_id)
-                reply = await ask(session, case, key, timeout_s=attack.timeout_s, last=False)
+                reply = await ask(
+                    session, case, key, countdown=Countdown(attack.timeout_s), last=False
+                )
                 await session.unbind()
                 seen.append(Observation(reply, None, self.ledger.of(attempt_id), 0.0))
         finally:
@@ -283,7 +285,7 @@ async def _neighbour(bench: Bench) -> AsyncIterator[None]:
     try:
         case, key = bench.case("neighbour", {"secret": secret})
         await session.bind(bench.new_attempt(key))
-        reply = await ask(session, case, key, timeout_s=_NEXT_WITHIN_S, last=False)
+        reply = await ask(session, case, key, countdown=Countdown(_NEXT_WITHIN_S), last=False)
         if reply.answer is None or session.key is None:
             raise SandboxError("the audit's neighbour did not come up")
         bench.neighbour = Neighbour(session.holder, session.key, secret)

@@ -55,6 +55,8 @@ def _headline(tally: Tally) -> Text:
     line.append(f"  {short_duration(tally.elapsed_s)}", style="dim")
     if tally.stopping:
         line.append("  stopping", style="bold yellow")
+    if tally.paused is not None:
+        line.append(f"  paused: {printable(tally.paused)}", style="bold yellow")
     return line
 
 

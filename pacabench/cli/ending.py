@@ -29,9 +29,11 @@ def conclude(report: RunReport, *, quiet: bool, log_format: LogFormat) -> ExitCo
 
 def exit_code(report: RunReport) -> ExitCode:
     """Interrupted when it was stopped with cases left; else whether the results are whole."""
-    if report.stopped and (report.pending or report.infrastructure_left):
+    left = report.pending or report.infrastructure_left
+    if report.stopped and left:
         return ExitCode.INTERRUPTED
-    return ExitCode.INFRASTRUCTURE if report.infrastructure_left else ExitCode.DONE
+    gave_up = report.gave_up is not None and left
+    return ExitCode.INFRASTRUCTURE if report.infrastructure_left or gave_up else ExitCode.DONE
 
 
 def final_line(report: RunReport) -> str:

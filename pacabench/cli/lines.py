@@ -9,7 +9,9 @@ from pacabench.events import (
     AttemptFinished,
     Event,
     Notice,
+    Paused,
     Preparing,
+    Resumed,
     RunStarted,
     Stopping,
 )
@@ -21,18 +23,23 @@ _ERROR_CHARS = 200
 
 def event_line(event: Event, tally: Tally) -> str | None:
     """The line for ``event``. ``tally`` has it counted already."""
+    line: str | None = None
     match event:
         case Preparing(text=text):
-            return f"preparing: {printable(text)}"
+            line = f"preparing: {printable(text)}"
         case RunStarted():
-            return _started(event)
+            line = _started(event)
         case AttemptFinished():
-            return _finished(event, tally)
+            line = _finished(event, tally)
+        case Paused():
+            line = paused_line(event, tally)
+        case Resumed(after_s=after_s):
+            line = f"going on after a pause of {short_duration(after_s)}"
         case Stopping(grace_s=grace_s):
-            return stopping_line(tally, grace_s)
+            line = stopping_line(tally, grace_s)
         case Notice(level=level, text=text):
-            return printable(text) if level == "info" else f"{level}: {printable(text)}"
-    return None
+            line = printable(text) if level == "info" else f"{level}: {printable(text)}"
+    return line
 
 
 def stopping_line(tally: Tally, grace_s: float) -> str:
@@ -46,10 +53,21 @@ def stopping_line(tally: Tally, grace_s: float) -> str:
     )
 
 
+def paused_line(event: Paused, tally: Tally) -> str:
+    """Why nothing is started, and what becomes of it."""
+    running = f"; {len(tally.running)} running" if tally.running else ""
+    return (
+        f"paused: {printable(event.why[:_ERROR_CHARS])}{running}; trying again by itself, "
+        f"for {short_duration(event.give_up_after_s)} at most (Ctrl-C stops)"
+    )
+
+
 def heartbeat_line(tally: Tally) -> str:
     """Said when nothing else was for a while: the run is alive."""
     running = tally.longest_running()
     text = f"{tally.decided}/{tally.planned} cases done, {len(running)} running"
+    if tally.paused is not None:
+        text += f", paused: {printable(tally.paused[:_ERROR_CHARS])}"
     if running:
         longest = running[0]
         waited = short_duration(tally.clock() - longest.since_s)

@@ -18,7 +18,9 @@ from pacabench.events import (
     CallFinished,
     Event,
     Notice,
+    Paused,
     Preparing,
+    Resumed,
     RunStarted,
     Stopping,
 )
@@ -112,6 +114,10 @@ def log_event(event: Event) -> None:
         case AttemptFinished(result=result, will_retry=will_retry):
             fields = _key_fields(result.key) | _result_fields(result)
             log.info("attempt_finished", **fields, will_retry=will_retry)
+        case Paused(why=why, give_up_after_s=give_up_after_s):
+            log.warning("paused", why=why, give_up_after_s=give_up_after_s)
+        case Resumed(after_s=after_s):
+            log.info("resumed", after_s=after_s)
         case Stopping(grace_s=grace_s):
             log.info("stopping", grace_s=grace_s)
         case Notice(level=level, text=text):
@@ -137,6 +143,8 @@ def _call_fields(metered: MeteredCall) -> dict[str, Any]:
         "output_tokens": usage.output_tokens if usage else None,
         "cached_tokens": usage.cached_tokens if usage else None,
         "usage_source": call.usage_source,
+        "retries": call.retries,
+        "waited_ms": call.waited_ms,
         "cost_usd": metered.cost_usd,
     }
 
@@ -148,6 +156,7 @@ def _result_fields(result: CaseResult) -> dict[str, Any]:
         "outcome": result.outcome.value,
         "score": result.evaluation.score if result.evaluation else None,
         "duration_ms": result.duration_ms,
+        "provider_wait_ms": result.provider_wait_ms,
         "error": result.error,
     }
 

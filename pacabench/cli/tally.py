@@ -9,7 +9,9 @@ from pacabench.events import (
     AttemptStarted,
     CallFinished,
     Event,
+    Paused,
     Preparing,
+    Resumed,
     RunStarted,
     Stopping,
 )
@@ -77,6 +79,8 @@ class Tally:
     outcomes: dict[CaseKey, Outcome] = field(default_factory=dict)
     """Of decided cases. One that is started again is undecided again."""
     stopping: bool = False
+    paused: str | None = None
+    """Why no case is started."""
 
     def __post_init__(self) -> None:
         self.preparing_since_s = self.clock()
@@ -97,6 +101,10 @@ class Tally:
                 if not will_retry:
                     self._decide(result)
                     self.agent(result.key.agent).done_now += 1
+            case Paused(why=why):
+                self.paused = why
+            case Resumed():
+                self.paused = None
             case Stopping():
                 self.stopping = True
 

@@ -14,10 +14,10 @@ from rich.live import Live
 from rich.text import Text
 
 from pacabench.cli.bars import Frame, draw
-from pacabench.cli.lines import event_line, heartbeat_line, stopping_line
+from pacabench.cli.lines import event_line, heartbeat_line, paused_line, stopping_line
 from pacabench.cli.logs import log_event
 from pacabench.cli.tally import Tally
-from pacabench.events import AttemptFinished, Event, Notice, Stopping
+from pacabench.events import AttemptFinished, Event, Notice, Paused, Resumed, Stopping
 
 HEARTBEAT_S = 30.0
 _NOTICE_STYLE = {"info": "", "warning": "yellow", "danger": "bold red"}
@@ -57,12 +57,14 @@ class LiveView:
         self._live.start()
 
     def show(self, event: Event) -> None:
-        """Print notices, a stop, and failures of the infrastructure."""
+        """Print notices, pauses, a stop, and failures of the infrastructure."""
         match event:
             case Notice(level=level):
                 self._above(event, _NOTICE_STYLE[level])
-            case Stopping():
+            case Stopping() | Paused():
                 self._above(event, "bold yellow")
+            case Resumed():
+                self._above(event, "")
             case AttemptFinished(result=result) if result.outcome.is_infrastructure:
                 self._above(event, "yellow")
 
@@ -111,7 +113,8 @@ class LineView:
 
     def tick(self) -> None:
         """After ``HEARTBEAT_S`` of silence, say that the run is alive."""
-        if self._tally.running and self._clock() - self._last_s >= HEARTBEAT_S:
+        alive = self._tally.running or self._tally.paused is not None
+        if alive and self._clock() - self._last_s >= HEARTBEAT_S:
             self.say(heartbeat_line(self._tally))
 
     def close(self) -> None:
@@ -119,7 +122,7 @@ class LineView:
 
 
 class QuietView:
-    """Says only what a signal does, and that agents are not held as they should be."""
+    """Says only what signals do, why nothing happens, and that agents are held too weakly."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -130,6 +133,8 @@ class QuietView:
             self.say(stopping_line(self._tally, event.grace_s))
         elif isinstance(event, Notice) and event.level == "danger":
             self.say(event_line(event, self._tally) or "")
+        elif isinstance(event, Paused):
+            self.say(paused_line(event, self._tally))
 
     def say(self, text: str) -> None:
         """Print ``text``."""
@@ -150,7 +155,8 @@ class JsonView:
 
     def show(self, event: Event) -> None:
         """Log the event."""
-        if not self._quiet or (isinstance(event, Notice) and event.level != "info"):
+        warns = isinstance(event, Paused) or (isinstance(event, Notice) and event.level != "info")
+        if warns or not self._quiet:
             log_event(event)
 
     def say(self, text: str) -> None:

@@ -31,6 +31,7 @@ def canonical(loaded: LoadedConfig) -> dict[str, JSON]:
         "sandbox": {"kind": config.sandbox.kind},
         "proxy": _proxy(loaded, config.config.proxy),
         "timeout_seconds": config.config.timeout_seconds,
+        "timeout_excludes_provider_wait": config.config.timeout_excludes_provider_wait or None,
         "max_retries": config.config.max_retries,
     }
     hidden: dict[str, JSON] = hide_secrets(

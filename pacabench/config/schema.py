@@ -246,6 +246,18 @@ class ProxyConfig(Section):
         description="Several providers. `provider` names the one that answers at /v1; each also "
         "answers at /NAME/v1.",
     )
+    retry_for_seconds: float = Field(
+        default=120.0, ge=0, le=86400, description="Per call, from its first failure. 0: no retry."
+    )
+    silence_seconds: float = Field(
+        default=600.0, gt=0, le=86400, description="A call ends after so long without a byte."
+    )
+    give_up_after_seconds: float = Field(
+        default=600.0,
+        ge=0,
+        le=7 * 86400,
+        description="A run that is paused for so long ends; `resume` goes on with it.",
+    )
 
 
 class RunConfig(Section):
@@ -253,6 +265,11 @@ class RunConfig(Section):
 
     concurrency: int = Field(default=4, ge=1, le=1024)
     timeout_seconds: float = Field(default=60.0, gt=0, le=7 * 86400, description="Per attempt.")
+    timeout_excludes_provider_wait: bool = Field(
+        default=False,
+        description="Time in which an LLM call is under way does not count; after ten times "
+        "`timeout_seconds` an attempt ends all the same.",
+    )
     max_retries: int = Field(
         default=2, ge=0, le=100, description="Further attempts after an infrastructure outcome."
     )

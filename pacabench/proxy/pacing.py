@@ -158,8 +158,7 @@ class Pacer:
         if self._state == "up":
             if self._failures >= self._patience.trip_after:
                 self._state = "down"
-                if self._probing is None or self._probing.done():
-                    self._probing = asyncio.create_task(self._probe_until_up())
+                self._probing = asyncio.create_task(self._keep_trying())
         elif turn.trial:
             self._still_down(why)
 
@@ -209,11 +208,9 @@ class Pacer:
             if not queue:
                 del self._waiting[attempt_id]
 
-    async def _probe_until_up(self) -> None:
-        while not self._is_up():
+    async def _keep_trying(self) -> None:
+        while True:
             await asyncio.sleep(self._probe_in_s * random.uniform(0.75, 1.0))  # noqa: S311
-            if self._is_up():
-                return
             if self._waiting:
                 self._state = "trying"
                 self._trials = 1
@@ -226,9 +223,6 @@ class Pacer:
                 self._trials = 1
                 self._tell("trying", self._why)
 
-    def _is_up(self) -> bool:
-        return self._state == "up"
-
     def _still_down(self, why: str) -> None:
         self._state = "down"
         self._trials = 0
@@ -237,6 +231,8 @@ class Pacer:
         self._tell("down", why)
 
     def _recover(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()  # it may be in the middle of a long pause
         self._state = "up"
         self._trials = 0
         self._probe_in_s = self._patience.probe_s

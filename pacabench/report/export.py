@@ -124,6 +124,7 @@ def _agent(view: RunView, summary: AgentSummary) -> dict[str, Any]:
         "scripted_calls": summary.usage.scripted_calls,
         "failed_calls": summary.usage.failed_calls,
         "denied_calls": summary.usage.denied_calls,
+        "sdk_retries": summary.usage.sdk_retries,
     }
 
 
@@ -142,6 +143,7 @@ def _case(view: RunView, result: CaseResult) -> dict[str, Any]:
         "error": result.error,
         "attempts": figures.attempts,
         "duration_ms": result.duration_ms,
+        "provider_wait_ms": result.provider_wait_ms,
         "ttft_ms": figures.ttft_ms,
         **_usage(figures.usage),
     }

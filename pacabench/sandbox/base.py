@@ -10,9 +10,17 @@ from pacabench.events import Listener
 from pacabench.model import CallRecord, ExitFacts
 from pacabench.owner import Owner
 from pacabench.proxy.control import ProviderSpec
+from pacabench.proxy.pacing import State
+from pacabench.proxy.patience import Patience
 
 CallSink = Callable[[CallRecord], None]
 """Gets every LLM call when it ends. Called in the event loop's thread; must not block."""
+
+WaitSink = Callable[[str, bool, float], None]
+"""Gets an attempt's id, whether it waits for its provider now, and for how many milliseconds it did
+so far. The last one of an attempt comes before ``unbind`` returns."""
+HealthSink = Callable[[str, State, str], None]
+"""Gets a provider's name, how it does, and why: when it goes down, and when it comes back."""
 
 STDERR_KEPT_BYTES = 64 * 1024
 STDOUT_LIMIT_BYTES = 64 * 1024**2
@@ -62,6 +70,12 @@ class SandboxContext:
     listener: Listener
     allow_weak: bool = False
     """Go on where the engine does not keep a promise, and say so everywhere."""
+    on_wait: WaitSink = lambda *_: None
+    on_health: HealthSink = lambda *_: None
+    live_waits: bool = False
+    """Tell of waits as they begin and end, and not of their sum alone."""
+    patience: Patience = field(default_factory=Patience)
+    """Of the proxy with providers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,9 +60,18 @@ async def open_process_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox
         yield ProcessSandbox(context, programs, None)
         return
     with _live_spool(context.run_dir) as spool:
-        async with Gateway(
-            context.providers, context.default_provider, context.on_call, spool
-        ) as gateway:
+        gateway = Gateway(
+            context.providers,
+            context.default_provider,
+            context.on_call,
+            spool,
+            on_notice=lambda text: context.listener(Notice("warning", f"proxy: {text}")),
+            on_health=context.on_health,
+            on_wait=context.on_wait,
+            live_waits=context.live_waits,
+            patience=context.patience,
+        )
+        async with gateway:
             yield ProcessSandbox(context, programs, gateway)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pacabench.agent import Reply, ask
+from pacabench.agent import Countdown, Reply, ask
 from pacabench.config.schema import AgentConfig, SandboxConfig, SandboxKind
 from pacabench.events import Event, Notice
 from pacabench.model import CallRecord, Case, CaseKey, ExitFacts
@@ -156,7 +156,9 @@ async def question(
     session: Session, text: str, *, timeout_s: float = 60, last: bool = True, case_id: str = "1"
 ) -> Reply:
     case = Case("data", case_id, text, "expected")
-    return await ask(session, case, CaseKey("a", "data", case_id), timeout_s=timeout_s, last=last)
+    return await ask(
+        session, case, CaseKey("a", "data", case_id), countdown=Countdown(timeout_s), last=last
+    )
 
 
 pytestmark = pytest.mark.timeout(300)

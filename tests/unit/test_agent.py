@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pacabench.agent import LOG_KEPT_BYTES, ask, drain
+from pacabench.agent import LOG_KEPT_BYTES, Countdown, ask, drain
 from pacabench.errors import SandboxError
 from pacabench.model import Case, CaseKey, ExitFacts
 from pacabench.sandbox.lines import LineBuffer
@@ -50,7 +50,7 @@ class TestAsk:
         pipe = Pipe()
         pipe.send_blocks = True
         pipe.out.feed(b'{"output": 1}\n')
-        reply = await ask(pipe, a_case(), KEY, timeout_s=5, last=True)
+        reply = await ask(pipe, a_case(), KEY, countdown=Countdown(5), last=True)
 
         assert reply.answer is not None
         assert not reply.timed_out
@@ -58,7 +58,7 @@ class TestAsk:
     async def test_nor_the_timeout(self) -> None:
         pipe = Pipe()
         pipe.send_blocks = True
-        reply = await ask(pipe, a_case(), KEY, timeout_s=0.02, last=True)
+        reply = await ask(pipe, a_case(), KEY, countdown=Countdown(0.02), last=True)
 
         assert reply.timed_out
         assert reply.silent
@@ -68,14 +68,14 @@ class TestAsk:
         pipe.send_error = SandboxError("the lane is gone")
         async with asyncio.timeout(2):
             with pytest.raises(SandboxError, match="the lane is gone"):
-                await ask(pipe, a_case(), KEY, timeout_s=60, last=True)
+                await ask(pipe, a_case(), KEY, countdown=Countdown(60), last=True)
 
     async def test_log_is_kept_up_to_its_limit_and_the_answer_found_behind_it(self) -> None:
         pipe = Pipe()
         for _ in range(40):
             pipe.out.feed(b"x" * 9_999 + b"\n")
         pipe.out.feed(b'{"output": "found"}\n')
-        reply = await ask(pipe, a_case(), KEY, timeout_s=5, last=True)
+        reply = await ask(pipe, a_case(), KEY, countdown=Countdown(5), last=True)
 
         assert reply.answer is not None
         assert reply.answer.output == "found"
@@ -84,7 +84,7 @@ class TestAsk:
     async def test_what_was_said_before_the_timeout_is_kept(self) -> None:
         pipe = Pipe()
         pipe.out.feed(b"I am thinking\n")
-        reply = await ask(pipe, a_case(), KEY, timeout_s=0.05, last=True)
+        reply = await ask(pipe, a_case(), KEY, countdown=Countdown(0.05), last=True)
 
         assert reply.timed_out
         assert reply.log == b"I am thinking\n"
@@ -93,7 +93,7 @@ class TestAsk:
         for last in (True, False):
             pipe = Pipe()
             pipe.out.feed(b'{"output": 1}\n')
-            await ask(pipe, a_case(), KEY, timeout_s=5, last=last)
+            await ask(pipe, a_case(), KEY, countdown=Countdown(5), last=last)
             assert pipe.closed_stdin is last
             assert b"the expected answer" not in pipe.sent
 
@@ -113,3 +113,69 @@ class TestDrain:
         pipe.out.end()
 
         assert not await drain(pipe)
+
+
+class TestCountdown:
+    """Time in which an agent waits for its provider can be left out, but not for ever."""
+
+    async def expires_after_s(self, countdown: Countdown) -> float:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with pytest.raises(TimeoutError):
+            async with countdown.start():
+                await asyncio.sleep(30)
+        return loop.time() - began
+
+    async def test_it_ends_after_its_time(self) -> None:
+        assert 0.05 <= await self.expires_after_s(Countdown(0.05)) < 0.5
+
+    async def test_standing_still_takes_none_of_it(self) -> None:
+        countdown = Countdown(0.2)
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.1, countdown.hold, True)
+        loop.call_later(0.5, countdown.hold, False)
+        assert 0.59 <= await self.expires_after_s(countdown) < 1.5
+        assert not countdown.held
+
+    async def test_it_stands_still_from_the_start_where_it_is_told_so_before(self) -> None:
+        countdown = Countdown(0.05)
+        countdown.hold(True)
+        assert 0.5 <= await self.expires_after_s(countdown) < 2
+
+    async def test_ten_times_over_is_the_end_all_the_same(self) -> None:
+        countdown = Countdown(0.05)
+        asyncio.get_running_loop().call_later(0.01, countdown.hold, True)
+        assert 0.49 <= await self.expires_after_s(countdown) < 2
+        assert countdown.held
+
+    async def test_many_short_waits_do_not_move_the_end_further(self) -> None:
+        countdown = Countdown(0.05)
+
+        async def flicker() -> None:
+            while True:
+                countdown.hold(True)
+                await asyncio.sleep(0.02)
+                countdown.hold(False)
+                await asyncio.sleep(0)
+
+        flickering = asyncio.create_task(flicker())
+        assert await self.expires_after_s(countdown) < 2
+        flickering.cancel()
+
+    async def test_what_is_heard_after_the_end_changes_nothing(self) -> None:
+        countdown = Countdown(0.02)
+        await self.expires_after_s(countdown)
+        countdown.hold(True)
+        countdown.hold(False)
+        countdown.end()
+        countdown.hold(True)
+
+    async def test_an_answer_that_comes_in_time_of_its_own_counts(self) -> None:
+        pipe, countdown = Pipe(), Countdown(0.2)
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.05, countdown.hold, True)
+        loop.call_later(0.6, countdown.hold, False)
+        loop.call_later(0.65, pipe.out.feed, b'{"output": 1}\n')
+        reply = await ask(pipe, a_case(), KEY, countdown=countdown, last=True)
+        assert reply.answer is not None
+        assert (reply.timed_out, reply.capped) == (False, False)

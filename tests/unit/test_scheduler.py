@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import Counter, defaultdict
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacabench.attempt import cancelled_result
+from pacabench.breaker import Breaker, BreakerPolicy
 from pacabench.errors import SandboxUnavailableError
 from pacabench.model import (
     Case,
@@ -17,15 +19,15 @@ from pacabench.model import (
     PlannedAttempt,
     new_attempt_id,
 )
-from pacabench.scheduler import Execute, Policy, Schedule, Stop
+from pacabench.scheduler import MOST_EXCUSED, Execute, Policy, Schedule, Stop
 
 QUICK = {"backoff_s": 0.001, "backoff_cap_s": 0.002}
 
 
-def plan(count: int) -> list[PlannedAttempt]:
+def plan(count: int, agent: str = "agent") -> list[PlannedAttempt]:
     planned = []
     for number in range(count):
-        key = CaseKey("agent", "data", f"case-{number}")
+        key = CaseKey(agent, "data", f"case-{number}")
         case = Case("data", key.case_id, "question", "answer")
         planned.append(PlannedAttempt(key, case, 1, new_attempt_id(key)))
     return planned
@@ -72,6 +74,7 @@ def schedule(
     concurrency: int = 3,
     max_retries: int = 2,
     grace_s: float = 5.0,
+    breaker: Breaker | None = None,
 ) -> Schedule:
     return Schedule(
         planned,
@@ -80,6 +83,7 @@ def schedule(
         abandoned=cancelled_result,
         policy=Policy(concurrency=concurrency, max_retries=max_retries, grace_s=grace_s, **QUICK),
         stop=stop or Stop(),
+        breaker=breaker,
     )
 
 
@@ -272,6 +276,196 @@ class TestFatalErrors:
 
         with pytest.raises(OSError, match="No space left"):
             await schedule(plan(3), execute, Full()).run()
+
+
+def breaker(**numbers: float) -> Breaker:
+    quick = {"pile": 3, "trial_s": 0.002, "trial_cap_s": 0.01, "give_up_after_s": 60}
+    return Breaker(BreakerPolicy(**{**quick, **numbers}))
+
+
+class TestBreaker:
+    async def test_an_outage_costs_no_case_its_retries(self) -> None:
+        recorder = Recorder()
+        made = 0
+
+        async def execute(planned: PlannedAttempt) -> CaseResult:
+            nonlocal made
+            made += 1
+            return result(planned, Outcome.SANDBOX_ERROR if made <= 9 else Outcome.PASSED)
+
+        run = schedule(plan(4), execute, recorder, max_retries=0, breaker=breaker())
+        await run.run()
+
+        assert set(recorder.deciding.values()) == {Outcome.PASSED}
+        assert len(recorder.deciding) == 4
+        assert made == 13
+
+    async def test_while_it_lasts_one_attempt_at_a_time_is_made(self) -> None:
+        recorder = Recorder()
+        running = highest = made = 0
+
+        async def execute(planned: PlannedAttempt) -> CaseResult:
+            nonlocal running, highest, made
+            made += 1
+            if made > 6:
+                running += 1
+                highest = max(highest, running)
+                await asyncio.sleep(0.005)
+                running -= 1
+            return result(planned, Outcome.SANDBOX_ERROR if made <= 12 else Outcome.PASSED)
+
+        await schedule(plan(20), execute, recorder, concurrency=1, breaker=breaker()).run()
+        assert highest == 1
+        assert set(recorder.deciding.values()) == {Outcome.PASSED}
+
+    async def test_nothing_starts_while_a_provider_is_down(self) -> None:
+        recorder = Recorder()
+        guard = breaker()
+        started_while_down = 0
+        down = False
+
+        def change(state: Literal["up", "down"]) -> None:
+            nonlocal down
+            down = state == "down"
+            guard.provider("p", state, "503")
+
+        async def execute(planned: PlannedAttempt) -> CaseResult:
+            nonlocal started_while_down
+            started_while_down += down
+            if planned.key.case_id == "case-0" and planned.number == 1:
+                change("down")
+                asyncio.get_running_loop().call_later(0.1, change, "up")
+                return result(planned, Outcome.PROVIDER_ERROR)
+            return result(planned, Outcome.PASSED)
+
+        await schedule(
+            plan(8), execute, recorder, concurrency=1, max_retries=0, breaker=guard
+        ).run()
+        assert started_while_down == 0
+        assert len(recorder.results) == 9
+        assert set(recorder.deciding.values()) == {Outcome.PASSED}
+
+    async def test_a_trial_is_made_with_another_agent_than_failed(self) -> None:
+        recorder = Recorder()
+        tried: list[str] = []
+
+        async def execute(planned: PlannedAttempt) -> CaseResult:
+            tried.append(planned.key.agent)
+            bad = planned.key.agent == "bad"
+            return result(planned, Outcome.PROVIDER_ERROR if bad else Outcome.PASSED)
+
+        planned = [*plan(6, "bad"), *plan(2, "good")]
+        await schedule(
+            planned, execute, recorder, concurrency=1, max_retries=0, breaker=breaker()
+        ).run()
+        assert tried[:4] == ["bad", "bad", "bad", "good"]
+        outcomes = Counter((key.agent, outcome) for key, outcome in recorder.deciding.items())
+        assert outcomes[("good", Outcome.PASSED)] == 2
+
+    async def test_a_stop_works_while_it_is_paused(self) -> None:
+        stop, guard, recorder = Stop(), breaker(trial_s=60), Recorder()
+
+        async def execute(planned: PlannedAttempt) -> CaseResult:
+            return result(planned, Outcome.EVALUATOR_ERROR)
+
+        run = asyncio.create_task(
+            schedule(plan(8), execute, recorder, stop=stop, concurrency=1, breaker=guard).run()
+        )
+        async with asyncio.timeout(5):
+            while not guard.paused:  # noqa: ASYNC110 - plain state has no event
+                await asyncio.sleep(0.001)
+            stop.request()
+            await run
+        assert len(recorder.results) == 3
+
+    async def test_it_gives_up_in_time_also_while_attempts_hang(self) -> None:
+        guard, recorder = breaker(give_up_after_s=0.05), Recorder()
+
+        async def execute(planned: PlannedAttempt) -> CaseResult:
+            guard.provider("p", "down", "503")
+            await asyncio.sleep(60)
+            raise AssertionError("unreachable")
+
+        async with asyncio.timeout(5):
+            await schedule(
+                plan(8), execute, recorder, concurrency=2, grace_s=0.02, breaker=guard
+            ).run()
+        assert guard.gave_up == "provider p is down: 503"
+        assert {item.outcome for item in recorder.results} == {Outcome.CANCELLED}
+        assert len(recorder.results) <= 2
+
+    async def test_a_case_that_brings_the_provider_down_each_time_has_an_end(self) -> None:
+        guard, recorder = breaker(), Recorder()
+
+        async def execute(planned: PlannedAttempt) -> CaseResult:
+            guard.provider("p", "down", "500")
+            asyncio.get_running_loop().call_soon(guard.provider, "p", "up", "")
+            return result(planned, Outcome.PROVIDER_ERROR)
+
+        await schedule(plan(1), execute, recorder, max_retries=2, breaker=guard).run()
+        assert len(recorder.results) == MOST_EXCUSED + 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    outcomes=st.lists(
+        st.lists(st.sampled_from(list(Outcome)), min_size=1, max_size=5), min_size=1, max_size=12
+    ),
+    concurrency=st.integers(1, 5),
+    max_retries=st.integers(0, 3),
+    stop_after=st.none() | st.integers(0, 12),
+    outages=st.lists(st.integers(0, 12), max_size=4),
+)
+def test_with_outages_too_every_planned_attempt_ends_exactly_once(
+    outcomes: list[list[Outcome]],
+    concurrency: int,
+    max_retries: int,
+    stop_after: int | None,
+    outages: list[int],
+) -> None:
+    """Providers go down and come back at any start; piles come and go; nothing is lost."""
+
+    async def scenario() -> tuple[Recorder, Counter[str], bool]:
+        stop, recorder, guard = Stop(), Recorder(), breaker(pile=2, trial_s=0.0005)
+        starts: Counter[str] = Counter()
+        scripts = {f"case-{number}": list(script) for number, script in enumerate(outcomes)}
+
+        async def execute(planned: PlannedAttempt) -> CaseResult:
+            starts[planned.attempt_id] += 1
+            if len(starts) in outages:
+                guard.provider("p", "down", "503")
+                loop = asyncio.get_running_loop()
+                loop.call_later(0.0005, guard.provider, "p", "trying", "")
+                loop.call_later(0.001, guard.provider, "p", "up", "")
+            if stop_after is not None and starts.total() > stop_after:
+                stop.request()
+            await asyncio.sleep(0)
+            script = scripts[planned.key.case_id]
+            return result(planned, script.pop(0) if script else Outcome.PASSED)
+
+        async with asyncio.timeout(30):
+            await schedule(
+                plan(len(outcomes)),
+                execute,
+                recorder,
+                stop=stop,
+                concurrency=concurrency,
+                max_retries=max_retries,
+                breaker=guard,
+            ).run()
+        return recorder, starts, stop.requested
+
+    recorder, starts, stopped = asyncio.run(scenario())
+
+    assert Counter(item.attempt_id for item in recorder.results) == starts
+    assert set(starts.values()) <= {1}
+    per_case = Counter(item.key for item in recorder.results)
+    assert all(count <= 1 + max_retries + MOST_EXCUSED for count in per_case.values())
+    if not stopped:
+        assert len(recorder.deciding) == len(outcomes)
+    for item in recorder.results[:-1]:
+        later = [other for other in recorder.results if other.key == item.key]
+        assert [other.number for other in later] == list(range(1, len(later) + 1))
 
 
 @settings(max_examples=60, deadline=None)

@@ -89,7 +89,7 @@ async def _serving(plan: RuntimePlan, container: str, volume: str) -> AsyncItera
     log = context.run_dir / "logs" / "sidecar.log"
     log.parent.mkdir(exist_ok=True)
     attachment = await attach(plan.engine, container, on_stderr=log_writer(log))
-    sidecar = Sidecar(attachment, context.on_call, context.listener)
+    sidecar = Sidecar(attachment, context)
     recipe = HolderRecipe(plan.image, volume, plan.labels.of(Role.LANE))
     lanes = LanePool(plan.engine, sidecar, recipe, most=plan.most_lanes)
     runtime = Runtime(sidecar, lanes, asyncio.Event())

@@ -16,7 +16,8 @@ from pacabench.errors import SandboxError
 from pacabench.model import CallRecord
 from pacabench.proxy import control
 from pacabench.proxy.control import Bind, Configure, Done, LaneDown, LaneUp, ProviderSpec, Unbind
-from pacabench.sandbox.base import CallSink
+from pacabench.proxy.pacing import State
+from pacabench.sandbox.base import SandboxContext
 from pacabench.sandbox.docker.attach import Attachment
 
 READY_WITHIN_S = 30.0
@@ -39,12 +40,13 @@ class LaneLink:
 class Sidecar:
     """A configured sidecar. An async context manager: inside it its messages are read."""
 
-    def __init__(
-        self, attachment: Attachment, on_call: CallSink, listener: events.Listener
-    ) -> None:
+    def __init__(self, attachment: Attachment, context: SandboxContext) -> None:
         self._attachment = attachment
-        self._on_call = on_call
-        self._listener = listener
+        self._context = context
+        self._on_call = context.on_call
+        self._listener = context.listener
+        self._ill: set[str] = set()
+        """Providers that it said are down."""
         self._replies: dict[int, asyncio.Future[str | None]] = {}
         self._lanes: dict[str, LaneLink] = {}
         self._delivered: dict[str, set[str]] = {}
@@ -82,7 +84,9 @@ class Sidecar:
         Raises:
             SandboxError: it does not come up.
         """
-        await self._attachment.write(control.encode(Configure(list(providers), default)))
+        context = self._context
+        message = Configure(list(providers), default, context.patience, context.live_waits)
+        await self._attachment.write(control.encode(message))
         try:
             async with asyncio.timeout(READY_WITHIN_S):
                 await self._ready.wait()
@@ -183,13 +187,15 @@ class Sidecar:
             case control.Call(record):
                 self._deliver(record)
             case Done(seq, error):
-                reply = self._replies.get(seq)
-                if reply is not None and not reply.done():
-                    reply.set_result(error)
+                self._settle_reply(seq, error)
             case LaneUp(lane) if lane in self._lanes:
                 self._lanes[lane].up.set()
             case LaneDown(lane) if lane in self._lanes:
                 self._lanes[lane].down.set()
+            case control.Waited(attempt_id, waiting, total_ms):
+                self._context.on_wait(attempt_id, waiting, total_ms)
+            case control.Health(provider, state, why):
+                self._note_health(provider, state, why)
             case control.Ready():
                 self._ready.set()
             case control.Notice(level, text):
@@ -199,9 +205,24 @@ class Sidecar:
             case _:
                 pass
 
+    def _settle_reply(self, seq: int, error: str | None) -> None:
+        reply = self._replies.get(seq)
+        if reply is not None and not reply.done():
+            reply.set_result(error)
+
+    def _note_health(self, provider: str, state: State, why: str) -> None:
+        if state == "up":
+            self._ill.discard(provider)
+        else:
+            self._ill.add(provider)
+        self._context.on_health(provider, state, why)
+
     def _give_up(self) -> None:
         self.lost.set()
         self._ready.set()
+        for provider in [*self._ill]:
+            # Whoever takes its place finds out anew.
+            self._note_health(provider, "up", "")
         for reply in self._replies.values():
             if not reply.done():
                 reply.set_exception(SandboxError(f"the sidecar is gone: {self.why}"))

@@ -13,7 +13,9 @@ from pacabench.events import (
     AttemptFinished,
     AttemptStarted,
     CallFinished,
+    Paused,
     Preparing,
+    Resumed,
     RunStarted,
     Stopping,
 )
@@ -112,3 +114,10 @@ def test_before_the_first_case_it_says_what_is_prepared_and_for_how_long(clock: 
     tally.add(Preparing("building\x07 the image"))
     clock.now_s += 75
     assert shown(tally).strip() == r"1:15  building\x07 the image"
+
+
+def test_a_pause_shows_in_the_headline_until_it_ends(tally: Tally) -> None:
+    tally.add(Paused("provider p is down: 503", 600))
+    assert "paused: provider p is down: 503" in shown(tally).splitlines()[0]
+    tally.add(Resumed(3))
+    assert "paused" not in shown(tally)

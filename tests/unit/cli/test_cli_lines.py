@@ -11,7 +11,9 @@ from pacabench.events import (
     CallFinished,
     Event,
     Notice,
+    Paused,
     Preparing,
+    Resumed,
     RunStarted,
     Stopping,
 )
@@ -89,3 +91,25 @@ def test_the_heartbeat_names_the_case_that_runs_longest(
     assert heartbeat_line(tally) == (
         "1/3 cases done, 1 running, the longest for 1:30 (a d/c2), about 3:00 left"
     )
+
+
+class TestPauses:
+    def test_say_why_and_what_goes_on(self, key: Callable[..., CaseKey]) -> None:
+        tally = Tally()
+        tally.add(AttemptStarted(key("c1"), 1))
+        event = Paused("provider p is down: \x1b[2J503", 600)
+        tally.add(event)
+        line = event_line(event, tally)
+        assert line == (
+            "paused: provider p is down: \\x1b[2J503; 1 running; trying again by itself, "
+            "for 10:00 at most (Ctrl-C stops)"
+        )
+        assert "paused: provider p is down" in heartbeat_line(tally)
+
+    def test_and_their_end_says_how_long_they_took(self) -> None:
+        tally = Tally()
+        tally.add(Paused("x", 600))
+        tally.add(Resumed(41))
+        assert event_line(Resumed(41), tally) == "going on after a pause of 41.0s"
+        assert tally.paused is None
+        assert "paused" not in heartbeat_line(tally)

@@ -14,7 +14,9 @@ from pacabench.events import (
     CallFinished,
     Event,
     Notice,
+    Paused,
     Preparing,
+    Resumed,
     RunStarted,
     Stopping,
 )
@@ -58,6 +60,7 @@ class TestEvents:
             "outcome": "timeout",
             "score": None,
             "duration_ms": 1200.0,
+            "provider_wait_ms": None,
             "error": "late",
             "will_retry": False,
         }
@@ -80,11 +83,25 @@ class TestEvents:
                 Preparing("image"),
                 RunStarted("r", "docker", {"a": 1}, ()),
                 AttemptStarted(key(), 1),
+                Paused("x", 60),
+                Resumed(3),
                 Stopping(3),
                 Notice("info", "x"),
             )
         ]
-        assert names == ["preparing", "run_started", "attempt_started", "stopping", "notice"]
+        assert names == [
+            "preparing",
+            "run_started",
+            "attempt_started",
+            "paused",
+            "resumed",
+            "stopping",
+            "notice",
+        ]
+
+    def test_a_pause_is_a_warning(self, capsys: Capture) -> None:
+        found = logged(Paused("provider p is down: 503", 60), capsys)
+        assert (found["level"], found["give_up_after_s"]) == ("warning", 60)
 
     def test_a_warning_has_its_level(self, capsys: Capture) -> None:
         assert logged(Notice("warning", "x"), capsys)["level"] == "warning"

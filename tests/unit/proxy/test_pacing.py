@@ -199,6 +199,18 @@ class TestOutage:
         assert desk.states[-1] == "up"
         await desk.pacer.close()
 
+    async def test_the_next_outage_is_tried_as_soon_as_the_first_one_was(self) -> None:
+        desk = Desk(Patience(trip_after=1, probe_s=0.02, probe_cap_s=60))
+        for _ in range(2):
+            [turn] = await desk.turns(1)
+            desk.pacer.failed(turn, "503")
+            probes = desk.probes
+            await until(lambda before=probes: desk.probes >= before + 4)  # the fifth is far away
+            desk.pacer.answered(turn)
+            desk.pacer.give_back(turn)
+        assert desk.states == ["down", "up", "down", "up"]
+        await desk.pacer.close()
+
     async def test_a_trial_that_leaves_no_answer_does_not_hold_up_the_next(self) -> None:
         desk = Desk()
         for turn in await desk.turns(3):

@@ -24,11 +24,11 @@ USAGE = {
 AGENT = USAGE | {
     "name", "dataset", "cases", "passed", "failed", "infrastructure", "pending", "outcomes",
     "accuracy", "latency_p50_ms", "latency_p95_ms", "attempts", "scripted_calls", "failed_calls",
-    "denied_calls", "sandbox_profile",
+    "denied_calls", "sandbox_profile", "sdk_retries",
 }  # fmt: skip
 CASE = USAGE | {
     "agent", "dataset", "case_id", "epoch", "outcome", "passed", "score", "output", "expected",
-    "error", "attempts", "duration_ms", "ttft_ms",
+    "error", "attempts", "duration_ms", "ttft_ms", "provider_wait_ms",
 }  # fmt: skip
 
 
@@ -79,7 +79,7 @@ class TestFigures:
             "latency_p50_ms": 300.0, "calls": 3, "input_tokens": 300, "output_tokens": 21,
             "cached_tokens": 120, "reasoning_tokens": 9, "cost_usd": 0.75,
             "cost_incomplete": False, "uncounted_calls": 0, "unpriced_calls": 0,
-            "failed_calls": 1, "denied_calls": 0, "scripted_calls": 0,
+            "failed_calls": 1, "denied_calls": 0, "scripted_calls": 0, "sdk_retries": 0,
         }  # fmt: skip
         assert {name: agent[name] for name in expected} == expected
         assert agent["latency_p95_ms"] == pytest.approx(300 + (61_000 - 300) * 0.9)
@@ -94,7 +94,8 @@ class TestFigures:
         assert cases["agent", "case-1"] == {
             "agent": "agent", "dataset": "data", "case_id": "case-1", "epoch": 1,
             "outcome": "passed", "passed": True, "score": 1.0, "output": "42", "expected": "42",
-            "error": None, "attempts": 1, "duration_ms": 100.0, "ttft_ms": 12.5, "calls": 1,
+            "error": None, "attempts": 1, "duration_ms": 100.0, "provider_wait_ms": None,
+            "ttft_ms": 12.5, "calls": 1,
             "input_tokens": 100, "output_tokens": 7, "cached_tokens": 40, "reasoning_tokens": 3,
             "cost_usd": 0.25, "cost_incomplete": False, "uncounted_calls": 0, "unpriced_calls": 0,
         }  # fmt: skip

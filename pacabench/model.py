@@ -112,11 +112,13 @@ class Usage:
     cached_tokens: int | None = None
     """Input read from the provider's cache."""
     cache_write_tokens: int | None = None
-    """Input written to the provider's cache."""
+    """Input written to the provider's cache, for however long."""
     output_tokens: int | None = None
     """All output, reasoning included."""
     reasoning_tokens: int | None = None
     """The part of the output that was reasoning."""
+    cache_write_1h_tokens: int | None = None
+    """The part of ``cache_write_tokens`` that is kept for an hour, which costs more."""
 
     @property
     def total_input_tokens(self) -> int | None:
@@ -125,6 +127,10 @@ class Usage:
             return None
         return self.input_tokens + (self.cached_tokens or 0) + (self.cache_write_tokens or 0)
 
+
+FREE_ENDPOINTS = frozenset({"models", "models.retrieve", "messages.count_tokens", "countTokens"})
+EMBEDDING_ENDPOINTS = frozenset({"embeddings", "embedContent", "batchEmbedContents"})
+"""Their replies have no output to count."""
 
 UsageSource = Literal["provider", "partial_provider", "estimated", "none"]
 CallEnd = Literal[
@@ -156,7 +162,7 @@ class CallRecord:
     attempt_id: str
     provider: str
     endpoint: str
-    """``chat.completions``, ``responses``, ``embeddings``, ``models`` or the denied path."""
+    """``chat.completions``, ``messages``, ``generateContent``, ... or the denied path."""
     model: str | None
     """As asked for."""
     answered_model: str | None
@@ -187,16 +193,25 @@ class CallRecord:
     """It went to the provider at least once."""
     repeat_of: str | None = None
     """The call that this one repeats, where an SDK tried again by itself."""
+    service_tier: str | None = None
+    """In the provider's words, where it named one: ``flex``, ``priority``, ``batch``, ..."""
+    usage_note: str | None = None
+    """What is doubtful about the provider's usage: counts that do not add up."""
+
+    @property
+    def is_free(self) -> bool:
+        """An operation that no provider bills: lists of models, token counts."""
+        return self.endpoint in FREE_ENDPOINTS
 
     @property
     def may_be_billed(self) -> bool:
         """The provider served it, or may have: what `calls` counts wherever it is shown.
 
         Not billed: what the proxy denied, what the provider refused or never answered, what never
-        went out, and the list of models. A call that the agent or the harness left before the
+        went out, and operations that are free. A call that the agent or the harness left before the
         reply's head counts.
         """
-        if self.end == "denied" or self.endpoint == "models" or not self.sent:
+        if self.end == "denied" or self.is_free or not self.sent:
             return False
         if self.status is None:
             return self.end in ("client_gone", "interrupted")
@@ -207,7 +222,7 @@ class CallRecord:
         """Its tokens are known. Embeddings have no output to count."""
         if self.usage is None or self.usage.total_input_tokens is None:
             return False
-        return self.usage.output_tokens is not None or self.endpoint == "embeddings"
+        return self.usage.output_tokens is not None or self.endpoint in EMBEDDING_ENDPOINTS
 
     @property
     def is_provider_failure(self) -> bool:

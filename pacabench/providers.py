@@ -10,20 +10,19 @@ from urllib.parse import urlsplit
 import orjson
 
 from pacabench.config.load import LoadedConfig, key_names
-from pacabench.config.masking import PROVIDER_KEYS, SHORTEST_SECRET
+from pacabench.config.masking import SHORTEST_SECRET
+from pacabench.config.provider_names import KNOWN_PROVIDERS, PROVIDER_KEYS
 from pacabench.config.schema import AgentConfig, ProviderConfig, ProxyConfig
 from pacabench.config.services import ServiceConfig
 from pacabench.config.yaml_source import MAX_BYTES, YamlError, YamlSource, parse_yaml
+from pacabench.endpoints import base_url_of, bedrock_spec, usable_key
 from pacabench.errors import ConfigError
-from pacabench.proxy.base_url import normalise_base_url
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.rules import RuleError, parse_rules
 
 VIRTUAL_KEY = "{pacabench:virtual-key}"
 """Stands in an agent's variables where a sandbox has to put the attempt's virtual key."""
 
-_DEFAULT_KEY_ENV = {"openai": "OPENAI_API_KEY"}
-_DEFAULT_BASE_URL = {"openai": "https://api.openai.com/v1"}
 _MAX_RULES_BYTES = 64 * 1024**2
 """Of a JSON file with rules; a YAML file has the configuration's own limit."""
 _LOCAL_NAMES = re.compile(r"localhost|[^.]+|.+\.(?:localhost|local|internal|lan)", re.IGNORECASE)
@@ -31,10 +30,10 @@ _RULE_NUMBER = re.compile(r"rule (\d+): ")
 
 
 def provider_specs(loaded: LoadedConfig) -> tuple[list[ProviderSpec], str]:
-    """The providers that the proxy serves, and the name of the one that answers at /v1.
+    """The providers that the proxy serves, and the name of the default one.
 
-    The list is empty where the proxy is off. ``proxy.base_url``, ``api_key_env`` and ``rules`` are
-    those of the default provider.
+    The list is empty where the proxy is off. ``proxy.base_url``, ``api_key_env``, ``rules`` and
+    ``region`` are those of the default provider.
 
     Raises:
         ConfigError: a key is not set, a base URL or a file of rules cannot be used.
@@ -136,16 +135,19 @@ def _spec(loaded: LoadedConfig, name: str, entry: ProviderConfig) -> ProviderSpe
         return ProviderSpec(name=name, kind=name, rules=rules)
     if entry.rules is not None:
         raise ConfigError(f"{loaded.path}: `rules` are for the scripted provider, not for {name}")
-    try:
-        base_url = normalise_base_url(entry.base_url or _DEFAULT_BASE_URL[name])
-    except ValueError as error:
-        raise ConfigError(f"{loaded.path}: config.proxy: provider {name}: {error}") from None
+    if entry.region is not None and name != "bedrock":
+        raise ConfigError(f"{loaded.path}: `region` is for bedrock, not for {name}")
+    if name == "bedrock":
+        return bedrock_spec(loaded, entry)
+    base_url = base_url_of(loaded, name, entry.base_url)
     key = _key(loaded, name, entry, base_url)
     return ProviderSpec(name=name, kind=name, base_url=base_url, api_key=key)
 
 
 def _key(loaded: LoadedConfig, name: str, entry: ProviderConfig, base_url: str) -> str | None:
-    variable = entry.api_key_env or _DEFAULT_KEY_ENV[name]
+    known = KNOWN_PROVIDERS[name].key_names
+    names = (entry.api_key_env,) if entry.api_key_env is not None else known
+    variable = next((each for each in names if loaded.environ.get(each, "").strip()), names[0])
     key = loaded.environ.get(variable, "").strip()
     if not key and (entry.api_key_env is not None or not is_local(base_url)):
         raise ConfigError(
@@ -153,9 +155,7 @@ def _key(loaded: LoadedConfig, name: str, entry: ProviderConfig, base_url: str) 
             f"set; set it, put {variable}=... into {loaded.project / '.env'}, "
             "or name another one in config.proxy.api_key_env"
         )
-    if not key.isprintable() or not key.isascii():
-        raise ConfigError(f"{variable} holds characters that no key has")
-    return key or None
+    return usable_key(key, variable) or None
 
 
 def is_local(base_url: str) -> bool:

@@ -92,7 +92,7 @@ class CallFigures:
             self.denied_calls += 1
         elif call.may_be_billed:
             self._add_billed(call, metered.cost_usd)
-        elif call.endpoint != "models" or call.is_provider_failure:
+        elif not call.is_free or call.is_provider_failure:
             self.failed_calls += 1
 
     def merge(self, other: "CallFigures") -> None:

@@ -29,7 +29,7 @@ from pacabench.cli.exit import ExitCode
 from pacabench.cli.options import CONFIG_FILE, AsJson, Config
 from pacabench.cli.output import result_console, write_result
 from pacabench.config.load import LoadedConfig, key_names, load_config
-from pacabench.config.masking import PROVIDER_KEYS
+from pacabench.config.provider_names import PROVIDER_KEYS
 from pacabench.errors import ConfigError, PacabenchError
 from pacabench.report.printable import printable_block
 from pacabench.sandbox.docker.engine import Engine, open_engine

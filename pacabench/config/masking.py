@@ -5,30 +5,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from pacabench.config.provider_names import PROVIDER_KEYS
 from pacabench.model import JSON
 
 Names = tuple[str, ...]
 
 MASK = "***"
-PROVIDER_KEYS = frozenset(
-    {
-        "ANTHROPIC_API_KEY",
-        "AZURE_API_KEY",
-        "AZURE_OPENAI_API_KEY",
-        "COHERE_API_KEY",
-        "DEEPSEEK_API_KEY",
-        "FIREWORKS_API_KEY",
-        "GEMINI_API_KEY",
-        "GOOGLE_API_KEY",
-        "GROQ_API_KEY",
-        "MISTRAL_API_KEY",
-        "OPENAI_API_KEY",
-        "OPENROUTER_API_KEY",
-        "TOGETHER_API_KEY",
-        "XAI_API_KEY",
-    }
-)
-"""Names under which the providers' SDKs look for a key."""
 SHORTEST_SECRET = 8
 """A shorter value is masked where it stands alone, but not looked for in other texts."""
 _SECRET_WORDS = frozenset(

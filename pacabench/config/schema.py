@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from pacabench.config.base import BuildConfig, EnvName, Name, Section, VerbatimText
 from pacabench.config.evaluators import EvaluatorConfig, ExactMatchConfig
+from pacabench.config.provider_names import ProviderName
 from pacabench.config.services import ServiceConfig
 from pacabench.config.units import Bytes
 
@@ -22,7 +23,6 @@ DUPLICATE_NAME = "duplicate_name"
 """pydantic's name for the fault."""
 SandboxKind = Literal["docker", "process"]
 SandboxProfile = Literal["strict", "compat", "vm", "unsafe"]
-ProviderName = Literal["openai", "scripted"]
 MOST_SERVICES = 8
 """Of one agent."""
 
@@ -231,6 +231,9 @@ class ProviderConfig(Section):
         default=None,
         description="Only `scripted`: the YAML or JSON file with its rules. Default: it echoes.",
     )
+    region: str | None = Field(
+        default=None, pattern=r"^[a-z0-9-]{1,40}$", description="Only `bedrock`: the AWS region."
+    )
 
 
 class ProxyConfig(Section):
@@ -241,10 +244,11 @@ class ProxyConfig(Section):
     base_url: str | None = None
     api_key_env: EnvName | None = None
     rules: Path | None = Field(default=None, description="Rules of the `scripted` provider.")
+    region: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,40}$")
     providers: dict[ProviderName, ProviderConfig] = Field(
         default_factory=dict,
-        description="Several providers. `provider` names the one that answers at /v1; each also "
-        "answers at /NAME/v1.",
+        description="Several providers. `provider` names the one that answers where paths are "
+        "shared; each also answers below /NAME.",
     )
     retry_for_seconds: float = Field(
         default=120.0, ge=0, le=86400, description="Per call, from its first failure. 0: no retry."

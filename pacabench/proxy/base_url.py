@@ -1,15 +1,16 @@
 """A provider's base URL as people write it."""
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from yarl import URL
 
 
-def normalise_base_url(url: str) -> str:
-    """``url`` as the proxy uses it: endpoints such as ``/chat/completions`` are put behind it.
+def normalise_base_url(url: str, *, root: str = "/v1", suffixes: Sequence[str] = ()) -> str:
+    """``url`` as the proxy uses it: the paths of a wire format are put behind it.
 
-    As OpenAI's SDK takes it, with or without ``/v1``; the ``/v1`` is added only where there is no
-    path at all, because other providers have other ones (``/openai/v1``, ``/api/v1``).
+    As the provider's SDK takes it. ``root`` is added only where there is no path at all (OpenAI's
+    ``/v1``, ``/api/v1`` of others); one of ``suffixes`` at its end is taken off.
 
     Raises:
         ValueError: it is no plain http(s) URL; says why and what to write.
@@ -31,5 +32,6 @@ def normalise_base_url(url: str) -> str:
         raise ValueError(f"base_url {url!r} must not have a query or a fragment")
     if any(character.isspace() or not character.isprintable() for character in text):
         raise ValueError(f"base_url {url!r} must not hold white space or control characters")
-    path = known.raw_path.rstrip("/") or "/v1"
-    return f"{known.scheme}://{known.raw_authority}{path}"
+    path = known.raw_path.rstrip("/") or root
+    suffix = next((end for end in suffixes if path.endswith(end)), "")
+    return f"{known.scheme}://{known.raw_authority}{path.removesuffix(suffix)}"

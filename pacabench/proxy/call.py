@@ -21,7 +21,7 @@ from pacabench.proxy.passage import KeyGuard, request_headers
 from pacabench.proxy.patience import Patience, is_transient, retry_after_s
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.repeats import Repeats
-from pacabench.proxy.routes import Route
+from pacabench.proxy.routes import Route, decoded
 from pacabench.proxy.upstream import (
     Reply,
     UpstreamError,
@@ -95,7 +95,7 @@ class Call:
         self._begin, self._end, self._notice = begin, end, notice
         self._draft = CallDraft(attempt_id, route.provider.name, route.endpoint.name)
         self._draft.sent = False
-        self._guard = KeyGuard(route.provider.api_key)
+        self._guard = KeyGuard(route.provider.api_key, *route.provider.secrets)
         self._arrived = self._sent = time.perf_counter()
         self._failed_at: float | None = None
         self._tries = 0
@@ -157,8 +157,9 @@ class Call:
 
     async def _serve(self) -> None:
         body = await self._client.read_body()
-        facts = self._route.provider.wire.read_request(self._route.endpoint, body)
-        headers = request_headers(self._headers)
+        route, wire = self._route, self._route.provider.wire
+        facts = wire.read_request(route.endpoint, decoded(route.params), body)
+        headers = request_headers(self._headers, wire.request_headers)
         draft = self._draft
         draft.model, draft.stream = facts.model, facts.stream
         draft.request_bytes, draft.request_digest = len(body), _digest(self._path, body)
@@ -245,7 +246,8 @@ class Call:
         provider, endpoint, draft = self._route.provider, self._route.endpoint, self._draft
         if provider.api_key is not None:
             headers = headers | provider.wire.key_headers(provider.api_key)
-        request = UpstreamRequest(endpoint, headers, body if endpoint.method == "POST" else b"")
+        sent = body if endpoint.method == "POST" else b""
+        request = UpstreamRequest(endpoint, headers, sent, self._route.target, draft.model)
         self._note_sending()
         try:
             async with provider.upstream.send(request) as reply, aclosing(reply.chunks):
@@ -322,7 +324,7 @@ class Call:
         self._meter = wire.meter(self._route.endpoint, events=events)
         clean_head = self._guard.body(head)
         resized = sieve is not None or clean_head != head
-        headers = self._guard.reply_headers(reply.headers, resized=resized)
+        headers = self._guard.reply_headers(reply.headers, wire.reply_headers, resized=resized)
         await self._client.start(reply.status, headers, events=events)
         if head:
             self._took(head, decoder)
@@ -371,8 +373,10 @@ class Call:
         found, draft = meter.read(), self._draft
         if found.broken and draft.end == "complete":
             draft.end = "upstream_error"
-        draft.usage, draft.usage_source = found.usage, usage_source(found.usage)
+        final = found.ended or draft.end == "complete"
+        draft.usage, draft.usage_source = found.usage, usage_source(found.usage, final=final)
         draft.raw_usage, draft.answered_model = found.raw_usage, found.model
+        draft.service_tier, draft.usage_note = found.service_tier, found.note
         if draft.error is None and found.error is not None:
             draft.error = self._guard.text(found.error)
 

@@ -40,12 +40,17 @@ class ProviderSpec:
 
     name: str
     kind: str
-    """``openai`` or ``scripted``."""
+    """One of ``kinds.KINDS``."""
     base_url: str | None = None
-    """Normalised: scheme, host, path up to and including ``/v1``, no trailing slash."""
+    """Normalised, no trailing slash; the paths of the kind's wire format are put behind it."""
     api_key: str | None = field(default=None, repr=False)
+    """With ``access_key_id``: the secret that signs."""
     rules: list[dict[str, Any]] | None = None
     """Only ``scripted``."""
+    access_key_id: str | None = None
+    """Only ``bedrock``, as the fields below."""
+    session_token: str | None = field(default=None, repr=False)
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,16 +24,15 @@ from pacabench.model import CallRecord
 from pacabench.proxy.call import Call
 from pacabench.proxy.client import BodyBudget, Client
 from pacabench.proxy.control import ProviderSpec
-from pacabench.proxy.openai import OpenAIFormat
+from pacabench.proxy.keys import presented_keys, without_key
 from pacabench.proxy.pacing import State
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.providers import open_providers
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.repeats import Repeats
-from pacabench.proxy.routes import Refusal, RouteTable, find_route, route_table
+from pacabench.proxy.routes import Refusal, Route, RouteTable
 from pacabench.proxy.spool import Spool
 from pacabench.proxy.waits import WaitClock
-from pacabench.proxy.wire import WireFormat
 
 UNBIND_GRACE_S = 35.0
 """How long ``unbind`` waits for calls under way. Longer than ``Patience.drain_s``."""
@@ -139,10 +138,8 @@ class Gateway:
         self._patience = patience or Patience()
         self._lanes: dict[str, _Lane] = {}
         self._stack = AsyncExitStack()
-        self._routes: RouteTable = {}
+        self._routes: RouteTable | None = None
         self._accepting = True
-        self._wire: WireFormat = OpenAIFormat()
-        """What a refusal is worded in where no route tells."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -151,7 +148,7 @@ class Gateway:
                     self._specs, self._patience, on_health=self._on_health, notice=self._notice
                 )
             )
-            self._routes = route_table(providers, self._default)
+            self._routes = RouteTable(providers, self._default)
             self._stack = stack.pop_all()
         return self
 
@@ -248,12 +245,12 @@ class Gateway:
 
     async def _handle(self, lane: _Lane, request: BaseRequest) -> StreamResponse:
         """Serve one request of ``lane``."""
-        route = find_route(self._routes, request)
+        assert self._routes is not None
+        route = self._routes.find(request)
         if isinstance(route, Refusal):
             return self._deny(lane, request, route)
         binding = lane.binding
-        presented = route.provider.wire.presented_key(request.headers)
-        refusal = self._key_refusal(binding, presented)
+        refusal = self._key_refusal(binding, request, route)
         if refusal is not None or binding is None:
             return self._deny(lane, request, refusal or _NO_ATTEMPT)
         client = Client(request, lane.budget)
@@ -264,7 +261,7 @@ class Gateway:
             waits=binding.waits,
             repeats=binding.repeats,
             patience=self._patience,
-            path=request.raw_path,
+            path=without_key(request.raw_path),
             headers=request.headers,
             begin=self._begin,
             end=self._end,
@@ -291,28 +288,34 @@ class Gateway:
             binding.calls.discard(entry)
             entry.recorded.set_result(None)
 
-    def _key_refusal(self, binding: _Binding | None, presented: str | None) -> Refusal | None:
+    def _key_refusal(
+        self, binding: _Binding | None, request: BaseRequest, route: Route
+    ) -> Refusal | None:
         if not self._accepting:
             return Refusal(503, "The benchmark is over; no further calls are taken.")
         if binding is None or not binding.open:
             return _NO_ATTEMPT
-        if presented is None:
-            return Refusal(401, "Send the attempt's key as OPENAI_API_KEY gives it.", _BAD_KEY)
-        given = presented.encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, binding.key):
-            return Refusal(401, "This is not the attempt's key; see OPENAI_API_KEY.", _BAD_KEY)
-        return None
+        presented = list(presented_keys(request.headers, route.query))
+        if not presented:
+            return Refusal(401, f"Send the attempt's key, {_WHERE}.", _BAD_KEY)
+        for key in presented:
+            if hmac.compare_digest(key.encode("utf-8", "surrogateescape"), binding.key):
+                return None
+        return Refusal(401, f"This is not the attempt's key, {_WHERE}.", _BAD_KEY)
 
     def _deny(self, lane: _Lane, request: BaseRequest, refusal: Refusal) -> StreamResponse:
         binding = lane.binding
         if binding is not None and binding.open and binding.denied < MAX_DENIED_RECORDS:
             binding.denied += 1
-            path = request.raw_path[:_MAX_PATH].encode("ascii", "backslashreplace").decode()
+            target = without_key(request.raw_path)[:_MAX_PATH]
+            path = target.encode("ascii", "backslashreplace").decode()
             draft = CallDraft(binding.attempt_id, self._default, path)
             draft.end = "denied"
             draft.error = f"{refusal.status} to {request.method}: {refusal.message}"
             self._end(draft.record())
-        body = self._wire.error_body(refusal.status, refusal.message, refusal.code)
+        assert self._routes is not None
+        wire = self._routes.wire_of(request)
+        body = wire.error_body(refusal.status, refusal.message, refusal.code)
         response = Response(status=refusal.status, body=body, content_type="application/json")
         response.force_close()
         return response
@@ -333,6 +336,7 @@ class Gateway:
         self._on_call(record)
 
 
+_WHERE = "which is in the variable where the provider's SDK looks for one (OPENAI_API_KEY, ...)"
 _BAD_KEY = "invalid_api_key"
 _NO_ATTEMPT = Refusal(403, "No case is being run here now; calls are refused.", "no_attempt")
 

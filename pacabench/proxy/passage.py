@@ -1,6 +1,6 @@
 """What passes between agent and provider besides bodies: some headers, and never the real key."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from multidict import CIMultiDict
 
@@ -19,20 +19,21 @@ _REPLY_HEADERS = frozenset(
         "retry-after-ms",
         "x-should-retry",
         "x-request-id",
-        "openai-processing-ms",
-        "openai-version",
+        "x-ratelimit-",
     }
 )
-_REPLY_PREFIX = "x-ratelimit-"
+"""Of every format; one that ends with ``-`` is a beginning."""
 
 
-def request_headers(given: Mapping[str, str]) -> dict[str, str]:
-    """What goes on to the provider. It must not fail there for what only the agent can mend.
+def request_headers(given: Mapping[str, str], more: Collection[str] = ()) -> dict[str, str]:
+    """What goes on to the provider, with what a format needs besides.
+
+    It must not fail there for what only the agent can mend.
 
     Raises:
         Refused: a header cannot be sent.
     """
-    kept = {name: given[name] for name in _REQUEST_HEADERS if name in given}
+    kept = {name: given[name] for name in (*_REQUEST_HEADERS, *more) if name in given}
     for name, value in kept.items():
         if not value.isascii() or not value.isprintable():
             raise Refused(400, f"The header {name} may hold printable ASCII only.")
@@ -42,26 +43,34 @@ def request_headers(given: Mapping[str, str]) -> dict[str, str]:
 class KeyGuard:
     """Takes a provider's real key out of what goes to the agent or into a record."""
 
-    def __init__(self, key: str | None) -> None:
-        self._secret = key if key is not None and len(key) >= SHORTEST_SECRET else None
+    def __init__(self, *keys: str | None) -> None:
+        self._secrets = [key for key in keys if key is not None and len(key) >= SHORTEST_SECRET]
 
     def text(self, text: str) -> str:
         """``text`` without the key."""
-        return text.replace(self._secret, "[key]") if self._secret else text
+        for secret in self._secrets:
+            text = text.replace(secret, "[key]")
+        return text
 
     def body(self, head: bytes) -> bytes:
         """The beginning of an error's body without the key."""
-        return head.replace(self._secret.encode(), b"[key]") if self._secret and head else head
+        for secret in self._secrets:
+            head = head.replace(secret.encode(), b"[key]")
+        return head
 
-    def reply_headers(self, given: Mapping[str, str], *, resized: bool) -> CIMultiDict[str]:
+    def reply_headers(
+        self, given: Mapping[str, str], more: frozenset[str], *, resized: bool
+    ) -> CIMultiDict[str]:
         """What goes on to the agent; without the length where that was ``resized``."""
+        allowed = _REPLY_HEADERS | more
+        prefixes = tuple(name for name in allowed if name.endswith("-"))
         kept: CIMultiDict[str] = CIMultiDict()
         for name, value in given.items():
             lower = name.lower()
             if (
-                (lower not in _REPLY_HEADERS and not lower.startswith(_REPLY_PREFIX))
+                (lower not in allowed and not lower.startswith(prefixes))
                 or (resized and lower == "content-length")
-                or (self._secret and self._secret in value)
+                or any(secret in value for secret in self._secrets)
             ):
                 continue
             kept.add(name, value)

@@ -5,22 +5,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-import aiohttp
-
 from pacabench.proxy.control import ProviderSpec
-from pacabench.proxy.openai import OpenAIFormat
+from pacabench.proxy.kinds import Way, ways_to
 from pacabench.proxy.pacing import Pacer, State
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.routes import Provider
-from pacabench.proxy.scripted import ScriptedUpstream
-from pacabench.proxy.upstream import (
-    HttpUpstream,
-    Upstream,
-    UpstreamError,
-    UpstreamRequest,
-    open_session,
-)
-from pacabench.proxy.wire import Endpoint, WireFormat
+from pacabench.proxy.upstream import UpstreamError, UpstreamRequest, open_session
+from pacabench.proxy.wire import Endpoint
 
 _PROBE = Endpoint("probe", "GET", "/models")
 _PROBE_WITHIN_S = 20.0
@@ -45,36 +36,34 @@ async def open_providers(
         pacers: dict[tuple[str, str | None], Pacer] = {}
         providers: list[Provider] = []
         for spec in specs:
-            upstream, wire = _upstream(spec, session), OpenAIFormat()
+            ways = ways_to(spec, session)
             server = (spec.base_url or spec.name, spec.api_key)
             if server not in pacers:
                 pacers[server] = Pacer(
                     spec.name,
                     patience,
-                    probe=partial(_probe, upstream, wire, spec.api_key),
+                    probe=partial(_probe, ways[0]),
                     on_state=partial(on_health, spec.name),
                     notice=notice,
                 )
                 stack.push_async_callback(pacers[server].close)
-            providers.append(Provider(spec.name, wire, upstream, spec.api_key, pacers[server]))
+            providers += [
+                Provider(
+                    spec.name, way.wire, way.upstream, way.api_key, pacers[server], way.secrets
+                )
+                for way in ways
+            ]
         yield providers
 
 
-def _upstream(spec: ProviderSpec, session: aiohttp.ClientSession) -> Upstream:
-    if spec.kind == "scripted":
-        return ScriptedUpstream(spec.rules or [])
-    if spec.kind == "openai" and spec.base_url is not None:
-        return HttpUpstream(session, spec.base_url)
-    raise ValueError(f"provider {spec.name!r}: no way to reach kind {spec.kind!r}")
-
-
-async def _probe(upstream: Upstream, wire: WireFormat, api_key: str | None) -> str | None:
+async def _probe(way: Way) -> str | None:
     """Why the provider is down, or None. Any answer but a 5xx to a question for models is good."""
-    headers = {} if api_key is None else wire.key_headers(api_key)
+    headers = {} if way.api_key is None else way.wire.key_headers(way.api_key)
+    target = f"{next(iter(way.wire.roots.values()))}{_PROBE.path}"
     try:
         async with (
             asyncio.timeout(_PROBE_WITHIN_S),
-            upstream.send(UpstreamRequest(_PROBE, headers, b"")) as reply,
+            way.upstream.send(UpstreamRequest(_PROBE, headers, b"", target)) as reply,
         ):
             return f"HTTP status {reply.status}" if reply.status >= _SERVER_ERROR else None
     except TimeoutError:

@@ -38,6 +38,8 @@ class CallDraft:
     waited_ms: float = 0.0
     sent: bool = True
     repeat_of: str | None = None
+    service_tier: str | None = None
+    usage_note: str | None = None
 
     def record(self) -> CallRecord:
         """The record as things stand."""

@@ -4,6 +4,7 @@ import io
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import aiohttp
@@ -12,6 +13,7 @@ from yarl import URL
 
 from pacabench import __version__
 from pacabench.proxy.patience import Patience
+from pacabench.proxy.sigv4 import Credentials, signed_headers
 from pacabench.proxy.wire import Endpoint
 
 ERROR_BODY_BYTES = 1024**2
@@ -35,11 +37,15 @@ class UpstreamSilentError(UpstreamError):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """What goes to the provider. The URL is made by the upstream out of the endpoint."""
+    """What goes to the provider."""
 
     endpoint: Endpoint
     headers: Mapping[str, str]
     body: bytes
+    target: str
+    """Path and query below the base URL."""
+    model: str | None = None
+    """That the path or the body asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +100,17 @@ class HttpUpstream:
     def __init__(self, session: aiohttp.ClientSession, base_url: str) -> None:
         self._session = session
         self._base_url = base_url
-        self._urls: dict[str, URL] = {}
 
     @asynccontextmanager
     async def send(self, request: UpstreamRequest) -> AsyncIterator[Reply]:
         """See :class:`Upstream`. Redirects are not followed, cookies not kept."""
+        url = _url(self._base_url + request.target)
         try:
             response = await self._session.request(
                 request.endpoint.method,
-                self._url(request.endpoint.path),
+                url,
                 data=_payload(request.body),
-                headers=request.headers,
+                headers=self._headers(request, url),
                 allow_redirects=False,
                 skip_auto_headers=_NOT_BY_ITSELF,
             )
@@ -113,10 +119,23 @@ class HttpUpstream:
         async with response:
             yield Reply(response.status, response.headers, _chunks(response))
 
-    def _url(self, path: str) -> URL:
-        if path not in self._urls:
-            self._urls[path] = URL(self._base_url + path, encoded=True)
-        return self._urls[path]
+    def _headers(self, request: UpstreamRequest, url: URL) -> Mapping[str, str]:
+        del url
+        return request.headers
+
+
+class SignedUpstream(HttpUpstream):
+    """A provider behind ``base_url`` that takes AWS's signature in place of a key."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, base_url: str, credentials: Credentials
+    ) -> None:
+        super().__init__(session, base_url)
+        self._credentials = credentials
+
+    def _headers(self, request: UpstreamRequest, url: URL) -> Mapping[str, str]:
+        signed = signed_headers(self._credentials, request.endpoint.method, url, request.body)
+        return {**request.headers, **signed}
 
 
 @asynccontextmanager
@@ -141,6 +160,11 @@ async def open_session(patience: Patience) -> AsyncIterator[aiohttp.ClientSessio
         ),
     ) as session:
         yield session
+
+
+@lru_cache(maxsize=256)
+def _url(text: str) -> URL:
+    return URL(text, encoded=True)
 
 
 def _payload(body: bytes) -> bytes | io.BytesIO | None:

@@ -1,6 +1,6 @@
 """What the proxy must know of a provider's wire format: routes, keys, errors, where usage stands.
 
-One implementation per family of APIs (``openai`` so far). The gateway itself knows none of it.
+One implementation per family of APIs, in ``formats/``. The gateway itself knows none of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pacabench.model import Usage
+from pacabench.proxy.excerpt import Excerpt
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,14 @@ class Endpoint:
     """As in ``CallRecord.endpoint``, for example ``chat.completions``."""
     method: str
     path: str
-    """Below the base URL, with a leading slash."""
+    """Below a root of the format, with a leading slash. ``{model}`` stands for one segment."""
+    query: frozenset[str] = frozenset()
+    """Parameters that go on to the provider; any other one is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """What a request's body says."""
+    """What a request says."""
 
     model: str | None
     stream: bool
@@ -43,6 +46,11 @@ class Reading:
     """The provider's own error message, cut short; untrusted."""
     broken: bool = False
     """The provider gave up inside a reply that began well (200, then an error event)."""
+    ended: bool = True
+    """The reply came to its end, so that ``usage`` is final."""
+    service_tier: str | None = None
+    note: str | None = None
+    """What is doubtful about ``usage``."""
 
 
 class Meter(Protocol):
@@ -54,6 +62,10 @@ class Meter(Protocol):
 
     def read(self) -> Reading:
         """What is known now. The last call comes at the end of the body; never raises."""
+        ...
+
+    def said(self) -> Excerpt:
+        """What the model said so far, for an estimate where ``read`` has no usage."""
         ...
 
 
@@ -73,20 +85,40 @@ class WireFormat(Protocol):
     """A family of APIs. Stateless."""
 
     @property
+    def roots(self) -> Mapping[str, str]:
+        """Where its SDKs expect the endpoints, and what stands there below the base URL."""
+        ...
+
+    @property
     def endpoints(self) -> Sequence[Endpoint]:
         """Everything that is served."""
         ...
 
-    def presented_key(self, headers: Mapping[str, str]) -> str | None:
-        """The key a client sent; ``headers`` ignore case."""
+    @property
+    def request_headers(self) -> frozenset[str]:
+        """What goes on to the provider besides the usual ones; lower case."""
+        ...
+
+    @property
+    def reply_headers(self) -> frozenset[str]:
+        """What goes on to the agent besides the usual ones; lower case, ``-`` ends a prefix."""
+        ...
+
+    def claims(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
+        """Whether a request looks as this format's SDKs send it: decides where paths are shared."""
         ...
 
     def key_headers(self, api_key: str) -> dict[str, str]:
         """The headers that carry the real key."""
         ...
 
-    def read_request(self, endpoint: Endpoint, body: bytes) -> RequestFacts:
-        """Never raises: what cannot be read is the provider's to refuse."""
+    def read_request(
+        self, endpoint: Endpoint, params: Mapping[str, str], body: bytes
+    ) -> RequestFacts:
+        """Never raises: what cannot be read is the provider's to refuse.
+
+        ``params`` are the segments of the path that ``endpoint`` has names for.
+        """
         ...
 
     def refuses_usage(self, status: int, body: bytes) -> bool:

@@ -117,7 +117,9 @@ class ProcessSandbox:
         try:
             if self._gateway is not None:
                 origin = f"http://127.0.0.1:{await _open_lane(self._gateway, lane)}"
-            variables = agent_variables(agent.env, origin=origin, key=key)
+            variables = agent_variables(
+                agent.env, origin=origin, key=key, providers=self._context.providers
+            )
             child = await _spawn(
                 agent, agent.config.command, self._environment(agent, home, variables)
             )

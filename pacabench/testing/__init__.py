@@ -4,7 +4,7 @@
 :class:`FakeSandbox` plays an :class:`Act` in place of each agent, with no container and no process.
 """
 
-from pacabench.proxy.replies import Tokens
+from pacabench.proxy.replies.completion import Tokens
 from pacabench.testing.provider import Billed, FakeProvider, Request, provider_in_thread, serve
 from pacabench.testing.reply import Reply
 from pacabench.testing.sandbox import Act, FakeSandbox, FakeSession, ScriptedAgent, fake_call

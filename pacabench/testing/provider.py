@@ -20,7 +20,8 @@ from typing import Any, Self
 import orjson
 from aiohttp import web
 
-from pacabench.proxy.replies import Tokens, models_body
+from pacabench.proxy.replies.completion import Tokens
+from pacabench.proxy.replies.openai import models_body
 from pacabench.testing.reply import Rendered, Reply, render
 
 BOOKS_PATH = "/books"

@@ -10,8 +10,9 @@ from typing import Any
 
 import orjson
 
-from pacabench.proxy import replies
-from pacabench.proxy.replies import Tokens
+from pacabench.proxy.replies import openai as replies
+from pacabench.proxy.replies.completion import Completion, Tokens, count_tokens
+from pacabench.proxy.texts import prompt_text
 
 DIMENSIONS = 8
 _DOCUMENT = "application/json"
@@ -70,8 +71,8 @@ def render(reply: Reply, operation: str, request: dict[str, Any]) -> Rendered:
         message = "Unrecognized request argument: stream_options" if refused else reply.message
         return _error(400 if refused else reply.status, message, reply)
     tokens = reply.tokens or Tokens(
-        prompt=replies.count_tokens(replies.prompt_text(request)),
-        completion=0 if operation == "/embeddings" else replies.count_tokens(reply.text),
+        prompt=count_tokens(prompt_text(request)),
+        completion=0 if operation == "/embeddings" else count_tokens(reply.text),
     )
     streamed = request.get("stream") is True and operation != "/embeddings"
     parts = [reply.body] if reply.body is not None else _parts(reply, operation, request, tokens)
@@ -91,7 +92,7 @@ def _parts(
     model = reply.model or str(request.get("model"))
     if operation == "/embeddings":
         return [_embeddings(request, model, tokens)]
-    completion = replies.Completion(
+    completion = Completion(
         reply_id=hashlib.blake2b(orjson.dumps(request), digest_size=8).hexdigest(),
         model=model,
         text=reply.text,

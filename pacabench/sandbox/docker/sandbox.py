@@ -295,7 +295,12 @@ class DockerSandbox:
                 "USER": "agent",
                 "LANG": "C.UTF-8",
                 "PYTHONUNBUFFERED": "1",
-                **agent_variables(agent.env, origin=_ORIGIN if key else None, key=key or ""),
+                **agent_variables(
+                    agent.env,
+                    origin=_ORIGIN if key else None,
+                    key=key or "",
+                    providers=self._plan.context.providers,
+                ),
             },
             work_dir=image.workdir,
             tmpfs=[*([image.workdir] if image.writable else []), *image.volumes],

@@ -101,7 +101,7 @@ class TestOwnFaults:
             raise KeyError("bug")
 
         async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
-            monkeypatch.setattr("pacabench.proxy.gateway.find_route", broken)
+            monkeypatch.setattr("pacabench.proxy.routes.RouteTable.find", broken)
             got = await it.post("/chat/completions", ASKED)
             assert it.notices == ["a request failed inside the proxy: KeyError: 'bug'"]
             it.notices.clear()

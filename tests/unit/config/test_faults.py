@@ -120,7 +120,9 @@ ONE_FAULT = [
     (
         f"name: x\n{AGENTS}{DATASETS}config: {{proxy: {{providers: {{opnai: {{}}}}}}}}\n",
         (
-            "F:4: config.proxy.providers.opnai: must be one of openai, scripted, not 'opnai'; "
+            "F:4: config.proxy.providers.opnai: must be one of openai, azure_openai, anthropic, "
+            "gemini, mistral, deepseek, groq, openrouter, together, ollama, vllm, bedrock, "
+            "scripted, not 'opnai'; "
             "did you mean 'openai'?"
         ),
     ),

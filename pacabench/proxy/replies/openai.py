@@ -1,69 +1,14 @@
-"""OpenAI's replies, written: what the ``scripted`` provider and the fake one for tests send.
+"""OpenAI's replies, written.
 
-The reading side (``openai.py``) shares nothing with this, and the real SDK reads both in the tests.
 Source: https://platform.openai.com/docs/api-reference
 """
 
-import math
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-_PIECE = re.compile(r"\s*\S+|\s+\Z")
-_CHARACTERS_PER_TOKEN = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """What a reply is billed as, in the API's own terms: parts are inside their sums."""
-
-    prompt: int
-    completion: int = 0
-    cached: int = 0
-    reasoning: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """An answer in text, to be sent in any of the formats."""
-
-    reply_id: str
-    """Unique; the formats put their own prefix before it."""
-    model: str
-    text: str
-    tokens: Tokens
-    created: int
-    """Unix time, seconds."""
-
-
-def count_tokens(text: str) -> int:
-    """One token per four characters, begun ones counted: simple, and the same everywhere."""
-    return math.ceil(len(text) / _CHARACTERS_PER_TOKEN)
-
-
-def pieces(text: str) -> list[str]:
-    """``text`` cut before its words, as a model streams it."""
-    return _PIECE.findall(text)
-
-
-def prompt_text(request: dict[str, Any]) -> str:
-    """All that a request asks: the text of its messages or of its input, and its instructions."""
-    parts = [_text(request.get("instructions"))]
-    parts += [_content(message) for message in _messages(request)]
-    return "\n".join(part for part in parts if part)
-
-
-def last_user_text(request: dict[str, Any]) -> str:
-    """The text of the last message that the user (or nobody in particular) said."""
-    said = [
-        _content(message)
-        for message in _messages(request)
-        if not isinstance(message, dict) or message.get("role", "user") == "user"
-    ]
-    return said[-1] if said else ""
+from pacabench.proxy.replies.completion import Completion, Tokens, event, pieces
 
 
 def chat_usage(tokens: Tokens) -> dict[str, Any]:
@@ -72,7 +17,7 @@ def chat_usage(tokens: Tokens) -> dict[str, Any]:
         "prompt_tokens": tokens.prompt,
         "completion_tokens": tokens.completion,
         "total_tokens": tokens.prompt + tokens.completion,
-        "prompt_tokens_details": {"cached_tokens": tokens.cached, "audio_tokens": 0},
+        "prompt_tokens_details": _cached(tokens) | {"audio_tokens": 0},
         "completion_tokens_details": {
             "reasoning_tokens": tokens.reasoning,
             "audio_tokens": 0,
@@ -98,10 +43,10 @@ def chat_events(reply: Completion, *, include_usage: bool) -> Iterator[bytes]:
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": "", "refusal": None}]
     deltas += [{"content": piece} for piece in pieces(reply.text)]
     for delta in deltas:
-        yield _event(head | {"choices": [_chat_choice(delta, None)]})
-    yield _event(head | {"choices": [_chat_choice({}, "stop")]})
+        yield event(head | {"choices": [_chat_choice(delta, None)]})
+    yield event(head | {"choices": [_chat_choice({}, "stop")]})
     if include_usage:
-        yield _event(head | {"choices": [], "usage": chat_usage(reply.tokens)})
+        yield event(head | {"choices": [], "usage": chat_usage(reply.tokens)})
     yield b"data: [DONE]\n\n"
 
 
@@ -112,8 +57,8 @@ def response_body(reply: Completion) -> bytes:
 
 def response_events(reply: Completion) -> Iterator[bytes]:
     """A response of the Responses API as a stream of typed events."""
-    for number, event in enumerate(_response_events(reply)):
-        yield _event(event | {"sequence_number": number}, name=event["type"])
+    for number, item in enumerate(_response_events(reply)):
+        yield event(item | {"sequence_number": number}, name=item["type"])
 
 
 def embeddings_body(
@@ -130,13 +75,22 @@ def embeddings_body(
 
 def models_body(models: Sequence[str], owner: str) -> bytes:
     """The list of models."""
-    data = [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name in models]
+    data = [_model(name, owner) for name in models]
     return orjson.dumps({"object": "list", "data": data})
 
 
-def _event(data: dict[str, Any], *, name: str | None = None) -> bytes:
-    head = b"" if name is None else f"event: {name}\n".encode()
-    return head + b"data: " + orjson.dumps(data) + b"\n\n"
+def model_body(model: str, owner: str) -> bytes:
+    """One model."""
+    return orjson.dumps(_model(model, owner))
+
+
+def _model(name: str, owner: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
+
+
+def _cached(tokens: Tokens) -> dict[str, int]:
+    written = {"cache_write_tokens": tokens.cache_write} if tokens.cache_write else {}
+    return {"cached_tokens": tokens.cached, **written}
 
 
 def _chat_head(reply: Completion, kind: str) -> dict[str, Any]:
@@ -158,7 +112,7 @@ def _response(reply: Completion, status: str, output: list[dict[str, Any]]) -> d
     tokens = reply.tokens
     usage = {
         "input_tokens": tokens.prompt,
-        "input_tokens_details": {"cached_tokens": tokens.cached},
+        "input_tokens_details": _cached(tokens),
         "output_tokens": tokens.completion,
         "output_tokens_details": {"reasoning_tokens": tokens.reasoning},
         "total_tokens": tokens.prompt + tokens.completion,
@@ -212,24 +166,3 @@ def _response_events(reply: Completion) -> Iterator[dict[str, Any]]:
     done = _message(reply, "completed", reply.text)
     yield {"type": "response.output_item.done", "output_index": 0, "item": done}
     yield {"type": "response.completed", "response": _response(reply, "completed", [done])}
-
-
-def _messages(request: dict[str, Any]) -> list[Any]:
-    found = request.get("messages", request.get("input"))
-    if isinstance(found, str):
-        return [found]
-    return found if isinstance(found, list) else []
-
-
-def _content(message: Any) -> str:
-    return _text(message.get("content")) if isinstance(message, dict) else _text(message)
-
-
-def _text(content: Any) -> str:
-    """The text in a string, or in a list of parts as both APIs write it."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    texts = [part.get("text") for part in content if isinstance(part, dict)]
-    return "".join(text for text in texts if isinstance(text, str))

@@ -1,0 +1,234 @@
+"""OpenAI's wire format: chat completions, responses, embeddings, the list of models.
+
+Also that of everybody who speaks it. How they differ in what they say of usage:
+
+    mistral, openrouter   on a chunk of every stream, unasked; so they are not asked
+    groq                  ``x_groq.usage`` on the last chunk besides
+    deepseek              ``prompt_cache_hit_tokens`` beside the usual details
+    openrouter            ``cost`` in dollars; comments while it looks for a model
+    together, ollama, vllm   as OpenAI; together on the last chunk with a choice as well
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from pacabench.model import Usage
+from pacabench.proxy.excerpt import Excerpt
+from pacabench.proxy.formats.meters import DocumentMeter, EventMeter
+from pacabench.proxy.formats.parsing import (
+    error_text,
+    json_object,
+    mapping,
+    mappings,
+    short_name,
+)
+from pacabench.proxy.sse import SseEvent, SseSplitter
+from pacabench.proxy.usage import bounded, openai_usage
+from pacabench.proxy.wire import Endpoint, Filter, Meter, Reading, RequestFacts
+
+CHAT = Endpoint("chat.completions", "POST", "/chat/completions")
+RESPONSES = Endpoint("responses", "POST", "/responses")
+EMBEDDINGS = Endpoint("embeddings", "POST", "/embeddings")
+MODELS = Endpoint("models", "GET", "/models")
+MODEL = Endpoint("models.retrieve", "GET", "/models/{model}")
+
+_PROVIDER_GAVE_UP = frozenset({"server_error", "rate_limit_exceeded"})
+_LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_ERROR_TYPES = {401: "authentication_error", 429: "rate_limit_error"} | dict.fromkeys(
+    range(500, 600), "server_error"
+)
+
+
+class OpenAIFormat:
+    """See :class:`~pacabench.proxy.wire.WireFormat`.
+
+    Args:
+        roots: where the endpoints stand, beside ``/v1``.
+        ask_usage: a chat stream has usage only where ``stream_options`` asks for it.
+    """
+
+    endpoints: tuple[Endpoint, ...] = (CHAT, RESPONSES, EMBEDDINGS, MODELS, MODEL)
+    request_headers = frozenset({"openai-beta"})
+    reply_headers = frozenset({"openai-processing-ms", "openai-version"})
+
+    def __init__(self, roots: tuple[str, ...] = (), *, ask_usage: bool = True) -> None:
+        self.roots: Mapping[str, str] = MappingProxyType(dict.fromkeys(("/v1", *roots), ""))
+        self._ask_usage = ask_usage
+
+    def claims(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
+        """Everybody else's requests have a header of their own."""
+        del query
+        return "Authorization" in headers and "anthropic-version" not in headers
+
+    def key_headers(self, api_key: str) -> dict[str, str]:
+        """The real key as bearer token."""
+        return {"Authorization": f"Bearer {api_key}"}
+
+    def read_request(
+        self, endpoint: Endpoint, params: Mapping[str, str], body: bytes
+    ) -> RequestFacts:
+        """Model, and whether a stream is asked for."""
+        request = json_object(body)
+        if request is None:
+            return RequestFacts(model=params.get("model"), stream=False)
+        stream = request.get("stream") is True
+        is_chat = endpoint.name == CHAT.name
+        ask = stream and is_chat and self._ask_usage and not _asks_for_usage(request)
+        return RequestFacts(
+            model=short_name(request.get("model")) or params.get("model"),
+            stream=stream,
+            body_with_usage=_with_usage(request, body) if ask else None,
+        )
+
+    def refuses_usage(self, status: int, body: bytes) -> bool:
+        """Servers that do not know ``stream_options`` name it in their refusal."""
+        return status in {400, 422} and (b"stream_options" in body or b"include_usage" in body)
+
+    def meter(self, endpoint: Endpoint, *, events: bool) -> Meter:
+        """A meter for one reply."""
+        reader = OpenAIReader(embeddings=endpoint.name == EMBEDDINGS.name)
+        return EventMeter(reader) if events else DocumentMeter(reader)
+
+    def usage_filter(self) -> Filter:
+        """Drops the one chunk that ``include_usage`` adds to a chat stream."""
+        return UsageChunkFilter()
+
+    def error_body(self, status: int, message: str, code: str | None) -> bytes:
+        """OpenAI's error object."""
+        kind = _ERROR_TYPES.get(status, "invalid_request_error")
+        error = {"message": message, "type": kind, "param": None, "code": code}
+        return orjson.dumps({"error": error})
+
+
+class OpenAIReader:
+    """Reads chat completions, responses and embeddings, whole or in chunks. The last usage wins."""
+
+    def __init__(self, *, embeddings: bool = False) -> None:
+        self.excerpt = Excerpt()
+        self._embeddings = embeddings
+        self._usage: Usage | None = None
+        self._raw: dict[str, Any] | None = None
+        self._model: str | None = None
+        self._tier: str | None = None
+        self._error: str | None = None
+        self._broken = False
+        self._ended = False
+
+    def take(self, message: dict[str, Any]) -> None:
+        """A document, a chunk, or an event of the Responses API, which wraps what it is about."""
+        kind, inner = short_name(message.get("type")), message.get("response")
+        body = inner if isinstance(inner, dict) else message
+        self._model = short_name(body.get("model")) or self._model
+        self._tier = short_name(body.get("service_tier")) or self._tier
+        self._take_error(kind, message, body)
+        raw = body.get("usage")
+        if not isinstance(raw, dict):
+            raw = mapping(body.get("x_groq")).get("usage")
+        if isinstance(raw, dict) and (usage := openai_usage(raw)) is not None:
+            self._usage, self._raw = usage, bounded(raw)
+            # Usage without choices comes after the last choice.
+            self._ended = self._ended or body.get("choices") in ([], None)
+        if kind in _LAST_EVENTS:
+            self._ended = True
+        self._take_text(kind, message)
+
+    def end(self) -> None:
+        """A document is whole, or a stream said ``[DONE]``."""
+        self._ended = True
+
+    def reading(self) -> Reading:
+        """What was said so far."""
+        usage = self._usage
+        if self._embeddings and usage is not None:
+            # There is no output to count; the API says so by leaving it out.
+            usage = Usage(usage.input_tokens, usage.cached_tokens, None, 0, None)
+        return Reading(
+            usage=usage,
+            raw_usage=self._raw,
+            model=self._model,
+            error=self._error,
+            broken=self._broken,
+            ended=self._ended,
+            service_tier=self._tier,
+        )
+
+    def _take_error(self, kind: str | None, message: dict[str, Any], body: dict[str, Any]) -> None:
+        """An error inside a stream is the provider's failure, but for a response's own."""
+        error = error_text(body.get("error"))
+        broken = error is not None
+        if kind == "error":
+            error, broken = error_text(message.get("error")) or error_text(message), True
+        elif kind == "response.failed":
+            broken = short_name(mapping(body.get("error")).get("code")) in _PROVIDER_GAVE_UP
+        self._error = error or self._error
+        self._broken = self._broken or broken
+
+    def _take_text(self, kind: str | None, message: dict[str, Any]) -> None:
+        say = self.excerpt.add
+        if kind is not None and kind.endswith(".delta"):
+            say(message.get("delta"))
+            return
+        for choice in mappings(message.get("choices")):
+            if choice.get("finish_reason"):
+                self._ended = True
+            said = mapping(choice.get("delta") or choice.get("message"))
+            for key in ("content", "reasoning_content", "reasoning", "refusal"):
+                say(said.get(key))
+            for call in mappings(said.get("tool_calls")):
+                function = mapping(call.get("function"))
+                say(function.get("name"))
+                say(function.get("arguments"))
+        if kind is None:
+            for item in mappings(message.get("output")):
+                for part in (*mappings(item.get("content")), *mappings(item.get("summary"))):
+                    say(part.get("text"))
+                say(item.get("arguments"))
+
+
+class UsageChunkFilter:
+    """Leaves out the chunk with usage and no choices; every other byte goes on as it came."""
+
+    def __init__(self) -> None:
+        self._splitter = SseSplitter()
+        self._dropped = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The events that ``chunk`` completes, without the usage chunk."""
+        return b"".join(self._kept(event) for event in self._splitter.feed(chunk))
+
+    def finish(self) -> bytes:
+        """The rest of the stream."""
+        return b"".join(self._kept(event) for event in self._splitter.finish())
+
+    def _kept(self, event: SseEvent) -> bytes:
+        if not event.continues:
+            self._dropped = _is_usage_chunk(event.data)
+        return b"" if self._dropped else event.raw
+
+
+def _is_usage_chunk(data: bytes | None) -> bool:
+    chunk = None if data is None or b'"usage"' not in data else json_object(data)
+    return chunk is not None and chunk.get("choices") == [] and isinstance(chunk.get("usage"), dict)
+
+
+def _asks_for_usage(request: dict[str, Any]) -> bool:
+    options = request.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
+
+
+def _with_usage(request: dict[str, Any], body: bytes) -> bytes | None:
+    options = request.get("stream_options")
+    if "stream_options" not in request:
+        # Spliced in, so that the agent's own bytes reach the provider as they are.
+        start = body.index(b"{") + 1
+        return body[:start] + b'"stream_options":{"include_usage":true},' + body[start:]
+    if options is not None and not isinstance(options, dict):
+        return None
+    asked = {**(options or {}), "include_usage": True}
+    try:
+        return orjson.dumps({**request, "stream_options": asked})
+    except orjson.JSONEncodeError:  # nested deeper than orjson writes
+        return None

@@ -1,0 +1,64 @@
+"""JSON that nobody vouches for, read without raising."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+MAX_NAME = 256
+MAX_ERROR = 500
+_SPACE_OR_COMMA = re.compile(r"[\s,\[]*")
+_DECODER = json.JSONDecoder()
+
+
+def json_object(data: bytes) -> dict[str, Any] | None:
+    """The object in ``data``, or None where it is something else."""
+    if not data.lstrip().startswith(b"{"):
+        return None
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def json_objects(data: bytes) -> Iterator[dict[str, Any]]:
+    """The objects of the array in ``data``, those before the place where it breaks off."""
+    text = data.decode("utf-8", "replace").lstrip()
+    if not text.startswith("["):
+        return
+    place = 0
+    while True:
+        match = _SPACE_OR_COMMA.match(text, place)
+        place = match.end() if match else place
+        try:
+            found, place = _DECODER.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(found, dict):
+            yield found
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """``value`` where it is an object; an empty one otherwise."""
+    return value if isinstance(value, dict) else {}
+
+
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """The objects in ``value`` where it is a list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def short_name(value: Any) -> str | None:
+    """A model's name, or whatever else is a short text."""
+    return value[:MAX_NAME] if isinstance(value, str) else None
+
+
+def error_text(value: Any) -> str | None:
+    """The message in an error, whatever its shape; None where there is no error."""
+    if not value:
+        return None
+    message = value.get("message") if isinstance(value, dict) else value
+    return (message if isinstance(message, str) else repr(value))[:MAX_ERROR]

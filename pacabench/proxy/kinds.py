@@ -1,0 +1,80 @@
+"""The kinds of providers: which format each speaks, and how it is reached."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import aiohttp
+
+from pacabench.proxy import voices
+from pacabench.proxy.control import ProviderSpec
+from pacabench.proxy.formats.anthropic import AnthropicFormat
+from pacabench.proxy.formats.azure_openai import AzureOpenAIFormat
+from pacabench.proxy.formats.bedrock import BedrockFormat
+from pacabench.proxy.formats.gemini import GeminiFormat
+from pacabench.proxy.formats.openai import OpenAIFormat
+from pacabench.proxy.rules import compile_rules
+from pacabench.proxy.scripted import ScriptedUpstream
+from pacabench.proxy.sigv4 import Credentials
+from pacabench.proxy.upstream import HttpUpstream, SignedUpstream, Upstream
+from pacabench.proxy.wire import WireFormat
+
+SCRIPTED = "scripted"
+_ANY_REGION = "us-east-1"
+_FORMATS: Mapping[str, Callable[[], WireFormat]] = MappingProxyType(
+    {
+        "openai": OpenAIFormat,
+        "azure_openai": AzureOpenAIFormat,
+        "anthropic": AnthropicFormat,
+        "gemini": GeminiFormat,
+        "mistral": lambda: OpenAIFormat(ask_usage=False),
+        "deepseek": OpenAIFormat,
+        "groq": lambda: OpenAIFormat(("/openai/v1",)),
+        "openrouter": lambda: OpenAIFormat(("/api/v1",), ask_usage=False),
+        "together": OpenAIFormat,
+        "ollama": OpenAIFormat,
+        "vllm": OpenAIFormat,
+        "bedrock": BedrockFormat,
+    }
+)
+KINDS = frozenset({*_FORMATS, SCRIPTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a provider is spoken to in one of its formats."""
+
+    wire: WireFormat
+    upstream: Upstream
+    api_key: str | None = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def ways_to(spec: ProviderSpec, session: aiohttp.ClientSession) -> Sequence[Way]:
+    """One way for each format that the provider speaks.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if spec.kind == SCRIPTED:
+        rules = compile_rules(spec.rules or [])
+        return [
+            Way(wire, ScriptedUpstream(rules, wire, voice), spec.api_key)
+            for wire, voice in (
+                (OpenAIFormat(), voices.OPENAI),
+                (AnthropicFormat(), voices.ANTHROPIC),
+                (GeminiFormat(), voices.GEMINI),
+                (AzureOpenAIFormat(), voices.OPENAI),
+                (BedrockFormat(), voices.BEDROCK),
+            )
+        ]
+    if spec.kind not in _FORMATS or spec.base_url is None:
+        raise ValueError(f"provider {spec.name!r}: no way to reach kind {spec.kind!r}")
+    wire = _FORMATS[spec.kind]()
+    if spec.access_key_id is None:
+        return [Way(wire, HttpUpstream(session, spec.base_url), spec.api_key)]
+    credentials = Credentials(
+        spec.access_key_id, spec.api_key or "", spec.region or _ANY_REGION, spec.session_token
+    )
+    upstream = SignedUpstream(session, spec.base_url, credentials)
+    return [Way(wire, upstream, None, credentials.secrets)]

@@ -122,7 +122,7 @@ class TestFakeProvider:
             process.terminate()
             assert process.wait(10) == 0
             process.stdout.close()
-        assert books["totals"] == {"prompt": 2, "completion": 1, "cached": 0, "reasoning": 0}
+        assert (books["totals"]["prompt"], books["totals"]["completion"]) == (2, 1)
         assert books["calls"][0]["model"] == "m"
 
 

@@ -1,6 +1,7 @@
 """A benchmark ready to run: agents resolved, cases loaded, evaluators made, everything hashed."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +20,14 @@ from pacabench.evaluators.factory import check_cases, make_evaluator
 from pacabench.providers import clean_agent_env, clean_service_env, provider_specs
 from pacabench.proxy.control import ProviderSpec
 from pacabench.sandbox.base import SandboxAgent
-from pacabench.sandbox.docker.images.source import scan_source
+from pacabench.sandbox.docker.images.source import read_patterns, scan_source
 from pacabench.sandbox.docker.images.tree import pack
 from pacabench.sandbox.docker.images.user_build import read_context
 from pacabench.store import Selection
 
 IGNORE_FILE = ".pacabenchignore"
+_OUTPUT_NAMES = ("*.log", "nohup.out")
+"""What people keep a run's own output in. A `!pattern` brings such a file back."""
 _REQUIREMENTS = "(requirements)"
 _Named = TypeVar("_Named", AgentConfig, DatasetConfig)
 
@@ -165,14 +168,28 @@ def _ignored(source: Path, loaded: LoadedConfig) -> list[str]:
         loaded.cache_directory,
         *(loaded.resolve(Path(dataset.source)) for dataset in config.datasets),
         *(loaded.resolve(path) for path in rules if path is not None),
+        *_own_output(),
     ]
-    ignore_file = source / IGNORE_FILE
-    patterns = ignore_file.read_text("utf-8").splitlines() if ignore_file.is_file() else []
-    # Ours come last: the last pattern that matches decides, so no `!pattern` brings them back.
-    patterns += [".git", ".env", ".env.*", IGNORE_FILE]
+    own = read_patterns(source / IGNORE_FILE)
+    # The last pattern that matches decides, so no `!pattern` brings back what comes after it.
+    patterns = [*_OUTPUT_NAMES, *own, ".git", ".env", ".env.*", IGNORE_FILE]
     inside = (_below(path, source) for path in kept_out)
     patterns += ["/" + _escaped(path) for path in inside if path is not None]
     return patterns
+
+
+def _own_output() -> list[Path]:
+    """Files that this process writes its output to: part of no agent, and never twice the same.
+
+    Known where the system tells (Linux); elsewhere only their names help.
+    """
+    files = []
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+            if path.is_file():
+                files.append(path)
+    return files
 
 
 def _below(path: Path, source: Path) -> str | None:

@@ -1,6 +1,8 @@
 """What a benchmark is made of, and above all what never reaches an agent."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,7 @@ async def test_paths_that_lead_nowhere_are_named(project: Path, line: str, messa
 async def test_exports_stay_out_whatever_their_name(project: Path) -> None:
     (project / "notes.txt").write_text('{"schema_version": 1, "run": {"id": "x"}, "cases": []}')
     (project / "report.md").write_text(f"# run\n\n{EXPORT_MARK}\n")
+    (project / "case").write_text('{\n  "schema_version": 1,\n  "run": "x", "cases": []}')
     (project / "kept.json").write_text('{"schema": 1}')
 
     assert await sent_to_agents(project) == {"agents/a.py", "data/vocabulary.txt", "kept.json"}
@@ -107,3 +110,36 @@ async def test_a_services_build_context_is_part_of_what_an_agent_is(project: Pat
     after = await load_benchmark(load_config(project / "pacabench.yaml"), Selection())
     assert after.agent_digests != before.agent_digests
     assert after.identity != before.identity
+
+
+def test_what_a_run_says_stays_out_under_any_name_it_was_sent_to(project: Path) -> None:
+    for name in ("night.log", "agents/nohup.out", "kept.log"):
+        (project / name).write_text("run x: 3 cases")
+    with (project / ".pacabenchignore").open("a") as ignore:
+        ignore.write("!kept.log\n")
+    script = (
+        "import asyncio; from pathlib import Path; from test_benchmark import sent_to_agents\n"
+        f"names = asyncio.run(sent_to_agents(Path({str(project)!r})))\n"
+        f"Path({str(project / 'big' / 'names')!r}).write_text(' '.join(sorted(names)))"
+    )
+    with (project / "out.txt").open("w") as out, (project / "err.txt").open("w") as err:
+        subprocess.run(
+            [sys.executable, "-c", script],
+            stdout=out,
+            stderr=err,
+            check=True,
+            cwd=Path(__file__).parent,
+        )
+    sent = (project / "big" / "names").read_text().split()
+
+    if sys.platform == "linux":
+        assert sent == ["agents/a.py", "data/vocabulary.txt", "kept.log"]
+    else:
+        assert not {"night.log", "agents/nohup.out"} & set(sent)
+
+
+@pytest.mark.parametrize("line", [b"!", b"[z-a]", b"\xff"])
+async def test_a_line_that_is_no_pattern_is_named(project: Path, line: bytes) -> None:
+    (project / ".pacabenchignore").write_bytes(b"big/\n" + line + b"\n")
+    with pytest.raises(ConfigError, match=r"\.pacabenchignore"):
+        await sent_to_agents(project)

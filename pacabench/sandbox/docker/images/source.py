@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pathspec
 
-from pacabench.errors import ImageError
+from pacabench.errors import ConfigError, ImageError
 from pacabench.events import Notice
 from pacabench.model import EXPORT_MARK
 from pacabench.sandbox.docker.images.resources import content_key, read_resource
@@ -30,7 +30,7 @@ ALWAYS_IGNORED = (
 _MARKS_OF_UNWANTED = (("pyvenv.cfg",), ("run.json", "results.jsonl"))
 """Directories with all of these are virtual environments, which are of this machine, and runs of
 PacaBench, which hold expected answers: wherever a run was kept, by whichever flag."""
-_EXPORT_HEAD = re.compile(rb'\s*\{\s*"schema_version":\s*\d+,\s*"run":\s*\{')
+_EXPORT_HEAD = re.compile(rb'\s*\{\s*"schema_version":\s*\d+,\s*"run":\s*[{"]')
 _EXPORT_TAIL = EXPORT_MARK.encode()
 _PEEK_BYTES = 128
 _DOCKERFILE = "agent-python/Dockerfile"
@@ -95,6 +95,26 @@ def _largest(tree: Tree) -> str:
         sizes[top] = sizes.get(top, 0) + entry.size_bytes
     most = sorted(sizes, key=lambda name: -sizes[name])[:_NAMES_SHOWN]
     return ", ".join(f"{name!r} {sizes[name] / 1e6:.1f} MB" for name in most)
+
+
+def read_patterns(file: Path) -> list[str]:
+    """The lines of a ``.pacabenchignore``; none where there is no such file.
+
+    Raises:
+        ConfigError: it cannot be read, or a line is no pattern.
+    """
+    if not file.is_file():
+        return []
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read as UTF-8 text: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            pathspec.GitIgnoreSpec.from_lines([line])
+        except (ValueError, re.error):
+            raise ConfigError(f"{file}:{number}: {line!r} is no pattern as in .gitignore") from None
+    return lines
 
 
 def scan_source(root: Path, ignore: Sequence[str]) -> Tree:

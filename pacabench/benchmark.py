@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from pacabench.datasets.load import load_dataset
 from pacabench.errors import ConfigError, UsageError
 from pacabench.evaluators.base import Evaluator
 from pacabench.evaluators.factory import check_cases, make_evaluator
+from pacabench.events import Listener, Preparing
 from pacabench.providers import clean_agent_env, clean_service_env, provider_specs
 from pacabench.proxy.control import ProviderSpec
 from pacabench.sandbox.base import SandboxAgent
@@ -70,8 +72,12 @@ class Benchmark:
         }
 
 
-async def load_benchmark(loaded: LoadedConfig, selection: Selection) -> Benchmark:
+async def load_benchmark(
+    loaded: LoadedConfig, selection: Selection, listener: Listener = lambda _: None
+) -> Benchmark:
     """Load everything that ``selection`` names, and check it before anything is started.
+
+    On cancellation a data set's ``prepare`` is killed.
 
     Raises:
         UsageError: no agent or data set of such a name.
@@ -84,12 +90,7 @@ async def load_benchmark(loaded: LoadedConfig, selection: Selection) -> Benchmar
     providers, default = provider_specs(loaded)
     notices = list(loaded.notices)
     agents = [_resolve(agent, loaded, notices) for agent in agent_configs]
-    datasets = [
-        await asyncio.to_thread(
-            load_dataset, item, loaded.project, loaded.cache_directory, environ=loaded.environ
-        )
-        for item in dataset_configs
-    ]
+    datasets = [await _load(item, loaded, listener) for item in dataset_configs]
     for dataset in datasets:
         notices.extend(dataset.notices)
         check_cases(evaluators[dataset.name], dataset.cases[: selection.limit])
@@ -106,6 +107,23 @@ async def load_benchmark(loaded: LoadedConfig, selection: Selection) -> Benchmar
         default_provider=default,
         notices=notices,
     )
+
+
+async def _load(item: DatasetConfig, loaded: LoadedConfig, listener: Listener) -> Dataset:
+    if item.prepare is not None:
+        listener(Preparing(f"data set {item.name}"))
+    cancelled = threading.Event()
+    try:
+        return await asyncio.to_thread(
+            load_dataset,
+            item,
+            loaded.project,
+            loaded.cache_directory,
+            environ=loaded.environ,
+            cancelled=cancelled.is_set,
+        )
+    finally:
+        cancelled.set()
 
 
 def _selected(what: str, entries: Sequence[_Named], names: Iterable[str] | None) -> list[_Named]:

@@ -121,7 +121,7 @@ async def start_run(
     """
     loaded = await asyncio.to_thread(load_config, request.config_path, flags=request.flags)
     run_dir = loaded.output_directory / (request.run_id or new_run_id(loaded.config.name))
-    benchmark = await load_benchmark(loaded, request.selection)
+    benchmark = await load_benchmark(loaded, request.selection, listener)
     if request.run_id is not None and run_dir.is_dir():
         with RunStore.open(run_dir) as store:
             refuse_changes(store, benchmark, listener, accept=accept_changes)
@@ -200,7 +200,7 @@ async def _go_on(
         manifest = store.manifest
         path = config_path or Path(manifest.config_path)
         loaded = await asyncio.to_thread(load_config, path, flags=manifest.flags)
-        benchmark = await load_benchmark(loaded, manifest.selection)
+        benchmark = await load_benchmark(loaded, manifest.selection, listener)
         refuse_changes(store, benchmark, listener, accept=accept_changes)
         return await _carry_out(
             _Job(store, benchmark, manifest.flags, retry, listener, stop, allow_weak)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pacabench.config.schema import DatasetConfig
@@ -24,10 +24,12 @@ def load_dataset(
     cache: Path,
     *,
     environ: Mapping[str, str] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Dataset:
     """Read every case of a data set; run its ``prepare`` before, where that is due. Blocks.
 
-    ``environ`` is what ``prepare`` runs with; default: the process's own.
+    ``environ`` is what ``prepare`` runs with; default: the process's own. It is killed once
+    ``cancelled`` says so.
 
     Raises:
         DatasetError: a line per row that cannot be used, up to ``SHOWN_PROBLEMS``, and their
@@ -37,7 +39,7 @@ def load_dataset(
         path = source_path(config.source, project)
         if config.prepare is not None:
             known = os.environ if environ is None else environ
-            prepare(config.prepare, path, project, cache, known)
+            prepare(config.prepare, path, project, cache, known, cancelled=cancelled)
         return _read(config, open_source(path, config.split, config.source), project)
     except DatasetError as error:
         raise DatasetError(f"dataset {config.name!r}: {error}") from error.__cause__

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +27,7 @@ from pacabench.errors import DatasetError
 TIMEOUT_S = 3600.0
 _OUTPUT_SHOWN_BYTES = 8 * 1024
 _POLL_S = 0.1
+_CUT_OFF = "prepare was cut off"
 
 
 def prepare(
@@ -37,23 +38,26 @@ def prepare(
     environ: Mapping[str, str],
     *,
     timeout_s: float = TIMEOUT_S,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run ``command`` in ``project``, unless it was run for exactly this state before.
 
     ``PACABENCH_DATASET_PATH`` in its environment is the absolute path of ``source``, which it may
     make, or change. Two harnesses never run it at the same time. Ctrl-C reaches it, because it
-    stays in the harness's process group.
+    stays in the harness's process group. Once ``cancelled`` says so it is killed.
 
     Raises:
-        DatasetError: it failed or did not end in time; with the end of its output.
+        DatasetError: it failed, was killed or did not end in time; with the end of its output.
     """
     stamps = cache / "prepare"
     try:
         stamps.mkdir(parents=True, exist_ok=True)
-        with _locked(stamps / f"{_state(command, source.absolute(), ())}.lock", timeout_s):
+        with _locked(
+            stamps / f"{_state(command, source.absolute(), ())}.lock", timeout_s, cancelled
+        ):
             if (stamps / _digest(command, source, project)).exists():
                 return
-            _run(command, source, project, environ, timeout_s)
+            _run(command, source, project, environ, timeout_s, cancelled)
             (stamps / _digest(command, source, project)).touch()
     except OSError as error:
         raise DatasetError(f"prepare: {error}") from error
@@ -90,7 +94,7 @@ def _named_files(command: str, project: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _locked(file: Path, timeout_s: float) -> Iterator[None]:
+def _locked(file: Path, timeout_s: float, cancelled: Callable[[], bool]) -> Iterator[None]:
     """Hold the lock ``file``; the kernel lets go of it when this process dies."""
     deadline = time.monotonic() + timeout_s
     with file.open("ab") as lock:
@@ -99,6 +103,8 @@ def _locked(file: Path, timeout_s: float) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                if cancelled():
+                    raise DatasetError(_CUT_OFF) from None
                 if time.monotonic() > deadline:
                     raise DatasetError(
                         f"prepare: another harness has been running it for {timeout_s:.0f} s"
@@ -108,7 +114,12 @@ def _locked(file: Path, timeout_s: float) -> Iterator[None]:
 
 
 def _run(
-    command: str, source: Path, project: Path, environ: Mapping[str, str], timeout_s: float
+    command: str,
+    source: Path,
+    project: Path,
+    environ: Mapping[str, str],
+    timeout_s: float,
+    cancelled: Callable[[], bool],
 ) -> None:
     with tempfile.TemporaryFile() as output:
         child = subprocess.Popen(
@@ -120,17 +131,30 @@ def _run(
             stderr=subprocess.STDOUT,
         )
         try:
-            code = child.wait(timeout_s)
-        except subprocess.TimeoutExpired:
+            code = _wait(child, timeout_s, cancelled)
+        finally:
+            _kill(child)
+        if code is None:
             raise DatasetError(
                 f"prepare did not end within {timeout_s:.0f} s and was killed: {command}"
                 f"{_tail(output)}"
-            ) from None
-        finally:
-            _kill(child)
+            )
         if code != 0:
             how = f"exit code {code}" if code > 0 else f"signal {-code}"
             raise DatasetError(f"prepare failed with {how}: {command}{_tail(output)}")
+
+
+def _wait(
+    child: "subprocess.Popen[bytes]", timeout_s: float, cancelled: Callable[[], bool]
+) -> int | None:
+    """The exit status; None when the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return child.wait(min(_POLL_S, timeout_s))
+        if cancelled():
+            raise DatasetError(_CUT_OFF)
+    return None
 
 
 def _environment(environ: Mapping[str, str], source: Path) -> dict[str, str]:

@@ -1,15 +1,19 @@
 """What a benchmark is made of, and above all what never reaches an agent."""
 
+import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pacabench.benchmark import load_benchmark
 from pacabench.config.load import load_config
 from pacabench.errors import ConfigError, ImageError
+from pacabench.events import Event, Preparing
 from pacabench.model import EXPORT_MARK
 from pacabench.sandbox.docker.images.source import scan_source
 from pacabench.store import Selection
@@ -55,6 +59,14 @@ async def sent_to_agents(project: Path) -> set[str]:
     assert agent.source is not None
     tree = scan_source(agent.source, agent.ignore)
     return {entry.path for entry in tree.entries if entry.kind != "directory"}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("waited in vain")
 
 
 async def test_agents_get_their_code_and_nothing_that_holds_answers_or_keys(
@@ -143,3 +155,20 @@ async def test_a_line_that_is_no_pattern_is_named(project: Path, line: bytes) ->
     (project / ".pacabenchignore").write_bytes(b"big/\n" + line + b"\n")
     with pytest.raises(ConfigError, match=r"\.pacabenchignore"):
         await sent_to_agents(project)
+
+
+async def test_a_prepare_is_killed_when_the_run_is_stopped_at_once(project: Path) -> None:
+    text = CONFIG.replace("name: d,", 'name: d, prepare: "echo $$ > big/pid; sleep 600; : more",')
+    (project / "pacabench.yaml").write_text(text)
+    said: list[Event] = []
+    loading = asyncio.create_task(
+        load_benchmark(load_config(project / "pacabench.yaml"), Selection(), said.append)
+    )
+    begun = project / "big" / "pid"
+    await until(lambda: begun.exists() and begun.read_text().endswith("\n"))
+    loading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await loading
+    await until(lambda: not psutil.pid_exists(int(begun.read_text())))
+
+    assert said == [Preparing("data set d")]

@@ -54,7 +54,7 @@ def newest_unfinished(runs_dir: Path) -> RunRecord:
     """
     runs, _ = list_runs(runs_dir)
     for run in runs:
-        if run.status in {"stopped", "interrupted"}:
+        if _has_work_left(run):
             return run
     if any(run.status == "running" for run in runs):
         raise RunNotFoundError(f"every unfinished run in {runs_dir} has a harness at work on it.")
@@ -62,6 +62,13 @@ def newest_unfinished(runs_dir: Path) -> RunRecord:
         f"no run in {runs_dir} is unfinished; `pacabench show` lists them, "
         "`pacabench retry RUN` runs again what did not pass."
     )
+
+
+def _has_work_left(run: RunRecord) -> bool:
+    """Cases without a result, or with one that the infrastructure decided."""
+    outcomes = run.manifest.outcomes or {}
+    left = any(number for outcome, number in outcomes.items() if outcome.is_infrastructure)
+    return run.status in {"stopped", "interrupted"} or (run.status == "finished" and left)
 
 
 def find(name: str, runs_dir: Path) -> Path:

@@ -6,6 +6,7 @@ import pytest
 
 from pacabench.cli.runs import find, locate_runs, name_for, newest_unfinished
 from pacabench.errors import ConfigError, RunNotFoundError
+from pacabench.model import Outcome
 from pacabench.store import Manifest, RunStore, SandboxRecord
 
 CONFIG = """\
@@ -69,6 +70,18 @@ class TestNewestUnfinished:
         make(here, "new", started="2026-01-03T00:00:00Z", ended="stopped")
         make(here, "done", started="2026-01-04T00:00:00Z", ended="finished")
         assert newest_unfinished(here).run_id == "new"
+
+    def test_one_with_cases_that_the_infrastructure_failed_is_none_that_is_done(
+        self, here: Path
+    ) -> None:
+        make(here, "old", started="2026-01-01T00:00:00Z", ended="stopped")
+        make(here, "lost", started="2026-01-02T00:00:00Z", ended="finished")
+        with RunStore.open(here / "lost") as store:
+            store.update_manifest(outcomes={Outcome.PASSED: 9, Outcome.PROVIDER_ERROR: 1})
+        make(here, "done", started="2026-01-03T00:00:00Z", ended="finished")
+        with RunStore.open(here / "done") as store:
+            store.update_manifest(outcomes={Outcome.PASSED: 9, Outcome.TIMEOUT: 1})
+        assert newest_unfinished(here).run_id == "lost"
 
     def test_one_that_is_held_is_nobody_elses(self, here: Path) -> None:
         make(here, "held", started="2026-01-01T00:00:00Z", ended="stopped")

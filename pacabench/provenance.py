@@ -11,6 +11,7 @@ from pacabench.errors import RunChangedError
 from pacabench.events import Listener, Notice
 from pacabench.sandbox.base import SandboxFacts
 from pacabench.store import (
+    AuditRecord,
     Manifest,
     ProfileRecord,
     ProviderRecord,
@@ -20,6 +21,7 @@ from pacabench.store import (
     fingerprint,
     utc_now,
 )
+from pacabench.store.audits import AuditKey, find_audit
 
 _SHOWN = 20
 """Changes listed in a message."""
@@ -123,5 +125,15 @@ def sandbox_record(facts: SandboxFacts, earlier: SandboxRecord) -> SandboxRecord
             },
         },
         probes=tuple(dict(probe) for probe in facts.probes),
+        audit=_audit_of(facts),
         weaknesses=(*earlier.weaknesses, *(it for it in weak if it not in earlier.weaknesses)),
     )
+
+
+def _audit_of(facts: SandboxFacts) -> AuditRecord | None:
+    """What ``doctor --audit`` found of this engine, with the profile that all agents have."""
+    profiles = {kept.profile for kept in facts.profiles.values()}
+    if not facts.engine_id or facts.engine_version is None or len(profiles) != 1:
+        return None
+    found = find_audit(AuditKey(facts.engine_id, facts.engine_version, profiles.pop()))
+    return found.record if found is not None else None

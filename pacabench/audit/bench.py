@@ -21,7 +21,7 @@ from pacabench.proxy.control import LANE_PORT, ProviderSpec
 from pacabench.sandbox.base import SandboxContext
 from pacabench.sandbox.docker.egress import Egress
 from pacabench.sandbox.docker.images import AgentImage
-from pacabench.sandbox.docker.labels import Role
+from pacabench.sandbox.docker.labels import ROLE, Role
 from pacabench.sandbox.docker.lanes import Lane
 from pacabench.sandbox.docker.profile import WORK_DIR, AgentBox
 from pacabench.sandbox.docker.runtime import RuntimePlan
@@ -75,6 +75,7 @@ class Bench:
         """Container id."""
         self.sidecar_address = ""
         """In the ground's network."""
+        self.sidecar_name = ""
         self.neighbour = Neighbour("", "", "")
         self.attempts: list[str] = []
         """Ids of all attempts so far, the latest last."""
@@ -131,6 +132,7 @@ class Bench:
             **self.ground.given,
             "lane_port": LANE_PORT,
             "sidecar": self.sidecar_address,
+            "sidecar_name": self.sidecar_name,
             "neighbour_key": self.neighbour.key,
         }
 
@@ -299,12 +301,13 @@ async def _locate(bench: Bench) -> None:
     """Find the sidecar and its volume, through the neighbour's lane holder."""
     engine, holder = bench.ground.engine, bench.neighbour.holder
 
-    def look(client: Any) -> tuple[str, str, str]:
+    def look(client: Any) -> tuple[str, dict[str, Any]]:
         volume = str(client.inspect_container(holder)["Mounts"][0]["Name"])
-        wanted = {"volume": volume, "label": [f"pacabench.role={Role.SIDECAR}"]}
-        sidecar = str(client.containers(filters=wanted)[0]["Id"])
-        networks = client.inspect_container(sidecar)["NetworkSettings"]["Networks"]
-        return volume, sidecar, str(next(iter(networks.values()))["IPAddress"])
+        wanted = {"volume": volume, "label": [f"{ROLE}={Role.SIDECAR}"]}
+        return volume, client.inspect_container(client.containers(filters=wanted)[0]["Id"])
 
-    found = await engine.call(look, repeatable=True)
-    bench.runtime_volume, bench.sidecar, bench.sidecar_address = found
+    bench.runtime_volume, sidecar = await engine.call(look, repeatable=True)
+    networks = sidecar["NetworkSettings"]["Networks"]
+    bench.sidecar = str(sidecar["Id"])
+    bench.sidecar_name = str(sidecar["Name"]).removeprefix("/")
+    bench.sidecar_address = str(next(iter(networks.values()))["IPAddress"])

@@ -126,6 +126,7 @@ async def open_ground(engine: Engine, labels: RunLabels, image: str) -> AsyncIte
             "NetworkMode": network,
             "CapAdd": ["NET_ADMIN", "NET_BIND_SERVICE"],  # in its own network namespace only
             "Binds": [f"{volume}:{STAND_DIR}:rw"],
+            "IpcMode": "shareable",
         }
         host = _body(image, labels, stand_command("host", canary))
         host["HostConfig"]["NetworkMode"] = "host"

@@ -3,9 +3,10 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from pacabench.aio import finish, settle
 from pacabench.audit.attack import (
@@ -21,13 +22,16 @@ from pacabench.audit.attack import (
 from pacabench.audit.bench import Bench, open_bench
 from pacabench.audit.ground import open_ground
 from pacabench.audit.mutations import altered
+from pacabench.audit.summary import PROFILE
 from pacabench.errors import PacabenchError, SandboxError
 from pacabench.events import Listener
 from pacabench.owner import current_owner
-from pacabench.sandbox.docker.engine import Engine, open_engine
+from pacabench.sandbox.docker.engine import open_engine
 from pacabench.sandbox.docker.images import ensure_sidecar_image
 from pacabench.sandbox.docker.labels import RunLabels
+from pacabench.sandbox.docker.sandbox import describe_engine
 from pacabench.sandbox.docker.sweep import remove_session, sweep
+from pacabench.store.audits import AuditKey
 
 RUN_ID = "audit"
 _SHARED_AT_MOST = 8
@@ -39,8 +43,16 @@ Judged = Callable[[Verdict], None]
 class Lab:
     """Some benches over one ground. Made by :func:`open_lab`."""
 
-    def __init__(self, engine: Engine, benches: Sequence[Bench], attacks: Sequence[Attack]) -> None:
-        self.engine = engine
+    def __init__(
+        self, info: Mapping[str, Any], benches: Sequence[Bench], attacks: Sequence[Attack]
+    ) -> None:
+        self.engine_text = describe_engine(info)
+        """For people."""
+        self.key = AuditKey(
+            engine_id=str(info.get("ID") or ""),
+            engine_version=str(info.get("ServerVersion") or ""),
+            profile=PROFILE,
+        )
         self._benches: asyncio.Queue[Bench] = asyncio.Queue()
         for bench in benches:
             self._benches.put_nowait(bench)
@@ -93,6 +105,9 @@ class Lab:
 
         try:
             async with asyncio.TaskGroup() as tasks:
+                for attack in attacks:
+                    if not attack.exclusive:
+                        tasks.create_task(self._control(attack))  # first: then rows come steadily
                 for attack in attacks:
                     if not attack.exclusive:
                         tasks.create_task(one(attack))
@@ -212,7 +227,8 @@ async def open_lab(
                             ground, run_dir=run_dir, cache_dir=cache_dir, listener=listener
                         )
                         made.append(await stack.enter_async_context(bench))
-                    lab = Lab(engine, made, attacks)
+                    info = await engine.call(lambda client: client.info(), repeatable=True)
+                    lab = Lab(info, made, attacks)
                     stack.push_async_callback(lab.close)
                     yield lab
             finally:

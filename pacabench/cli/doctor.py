@@ -1,6 +1,7 @@
 """``doctor``: what this machine has, and what follows from what it has not."""
 
 import asyncio
+import contextlib
 import json
 import os
 import platform
@@ -10,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Column, Table
 from rich.text import Text
 
 from pacabench import __version__
+from pacabench.cli.auditing import run_audit
 from pacabench.cli.checks import (
     Check,
     disk_checks,
@@ -26,11 +28,12 @@ from pacabench.cli.checks import (
     limit_checks,
 )
 from pacabench.cli.exit import ExitCode
-from pacabench.cli.options import CONFIG_FILE, AsJson, Config
+from pacabench.cli.logs import LogFormat, configure_logs
+from pacabench.cli.options import CONFIG_FILE, AsJson, CacheDir, Config
 from pacabench.cli.output import result_console, write_result
 from pacabench.config.load import LoadedConfig, key_names, load_config
 from pacabench.config.provider_names import PROVIDER_KEYS
-from pacabench.errors import ConfigError, PacabenchError
+from pacabench.errors import ConfigError, PacabenchError, UsageError
 from pacabench.report.printable import printable_block
 from pacabench.sandbox.docker.engine import Engine, open_engine
 from pacabench.sandbox.docker.images import list_images
@@ -42,13 +45,34 @@ SCHEMA_VERSION = 1
 _STYLES = {"ok": "green", "note": "yellow", "missing": "bold red"}
 
 
-def doctor(config: Config = None, as_json: AsJson = False) -> None:
+def doctor(
+    config: Config = None,
+    as_json: AsJson = False,
+    audit: Annotated[
+        bool,
+        typer.Option(
+            "--audit", help="Attack the sandbox on this engine, and say what held. Takes minutes."
+        ),
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="ID,...", help="With --audit: these attacks or groups."),
+    ] = None,
+    cache_dir: CacheDir = None,
+) -> None:
     """Say what this machine has, and what each missing thing means.
 
-    Looks at the engine and its limits, images, disk and keys.
+    Looks at the engine and its limits, images, disk and keys. With --audit: runs the attack suite.
 
-    Exit code 0 when runs in docker can work, else 1.
+    Exit code 0 when runs in docker can work (--audit: when no attack broke out), else 1.
     """
+    names = [part.strip() for text in only or () for part in text.split(",") if part.strip()]
+    if only is not None and not audit:
+        raise UsageError("--only says which attacks to make: it needs --audit")
+    if audit:
+        configure_logs(LogFormat.TEXT)
+        where = _cache_directory(config, cache_dir)
+        raise typer.Exit(run_audit(names, cache_dir=where, as_json=as_json))
     checks = [*_own_checks(), *asyncio.run(_engine_checks()), *_project_checks(config)]
     works = all(check.status != "missing" for check in checks)
     if as_json:
@@ -61,6 +85,18 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
     else:
         _print(checks, works=works)
     raise typer.Exit(ExitCode.DONE if works else ExitCode.ERROR)
+
+
+def _cache_directory(config: Path | None, given: Path | None) -> Path:
+    """Of the project here, if there is one that can be read; else the user's own."""
+    if given is not None:
+        return given
+    if config is not None or CONFIG_FILE.exists():
+        with contextlib.suppress(ConfigError):
+            return load_config(config or CONFIG_FILE).cache_directory
+    told = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(told) if told.startswith("/") else Path.home() / ".cache"
+    return root / "pacabench"
 
 
 def _own_checks() -> list[Check]:

@@ -86,6 +86,7 @@ def _run(view: RunView) -> dict[str, Any]:
         "finished": manifest.finished,
         "sandbox": manifest.sandbox.kind,
         "engine": manifest.sandbox.engine,
+        "audit": manifest.sandbox.audit.model_dump() if manifest.sandbox.audit else None,
         "image_digests": manifest.sandbox.image_digests,
         "sandbox_profiles": {
             agent: kept.model_dump() for agent, kept in manifest.sandbox.profiles.items()

@@ -110,6 +110,9 @@ class SandboxFacts:
     probes: Sequence[Mapping[str, Any]] = ()
     """What the effect probes read back, one per distinct profile and limits."""
     weaknesses: Sequence[Weakness] = ()
+    engine_id: str | None = None
+    """The engine's own, made at its first start."""
+    engine_version: str | None = None
 
 
 class Session(Protocol):

@@ -6,6 +6,7 @@ and ``reader`` make the files hold whole lines only. ``docs/journal.md`` says wh
 
 from pacabench.store.logs import read_log, without_stderr
 from pacabench.store.manifest import (
+    AuditRecord,
     Manifest,
     ProfileRecord,
     ProviderRecord,
@@ -28,6 +29,7 @@ from pacabench.store.record import (
 from pacabench.store.run_store import RunStore
 
 __all__ = [
+    "AuditRecord",
     "BrokenRun",
     "Manifest",
     "ProfileRecord",

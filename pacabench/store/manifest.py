@@ -40,6 +40,17 @@ class WeaknessRecord(_Part):
     """What these agents could do that they must not."""
 
 
+class AuditRecord(_Part):
+    """What the last whole ``doctor --audit`` of an engine found: numbers of attacks."""
+
+    at: str
+    """ISO 8601, UTC."""
+    held: int
+    broken: int
+    unproven: int
+    """Nothing is known of them: their control did not work."""
+
+
 class SandboxRecord(_Part):
     """Where the agents ran."""
 
@@ -54,6 +65,8 @@ class SandboxRecord(_Part):
     """What the last session's effect probes read back, one per distinct profile and limits."""
     weaknesses: tuple[WeaknessRecord, ...] = ()
     """Of all sessions: what one of them let pass stays said."""
+    audit: AuditRecord | None = None
+    """Of this engine, at this version, by this version of PacaBench. None: never made."""
 
     @property
     def held(self) -> bool:

@@ -1,6 +1,7 @@
 """How an attack's row is decided, and which controls share a container."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -15,15 +16,21 @@ from pacabench.audit.attack import (
     NoAnswerError,
     Observation,
     Status,
+    Verdict,
     decide,
     own_word,
 )
 from pacabench.audit.bench import upset
 from pacabench.audit.catalogue import CATALOGUE, select
+from pacabench.audit.document import render_document
 from pacabench.audit.lab import shared_controls
 from pacabench.audit.scripts import attack_command, read_script
+from pacabench.audit.summary import summarise_audit
+from pacabench.cli.auditing import audit_as_json
 from pacabench.errors import UsageError
 from pacabench.protocol import Answer
+from pacabench.store import AuditRecord
+from pacabench.store.audits import AuditKey, find_audit, keep_audit
 from pacabench.testing.records import fake_key, fake_metered, fake_result
 
 LONGEST_ARGUMENT = 128 * 1024 - 1
@@ -169,6 +176,99 @@ class TestControls:
             scripts = {attack.id: attack.script for attack in group if attack.script}
             command = attack_command(scripts)
             assert max(len(argument.encode()) for argument in command) < LONGEST_ARGUMENT
+
+
+VERDICTS = [
+    Verdict(replace(ATTACK, id=f"network.{name}"), status, "why", {}, {}, 0.1)
+    for name, status in (
+        ("a", Status.HELD),
+        ("b", Status.HELD),
+        ("c", Status.BROKEN),
+        ("d", Status.UNPROVEN),
+        ("e", Status.NOT_APPLICABLE),
+    )
+]
+KEY = AuditKey(engine_id="ABCD:1234", engine_version="20.10.24", profile="strict")
+
+
+class TestSummary:
+    @pytest.fixture(autouse=True)
+    def state(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        return tmp_path
+
+    def test_counts_and_names(self) -> None:
+        made = summarise_audit(KEY, "Docker", VERDICTS)
+
+        assert (made.held, made.broken, made.unproven) == (2, ("network.c",), ("network.d",))
+        assert made.record == AuditRecord(at=made.at, held=2, broken=1, unproven=1)
+
+    def test_what_was_kept_is_found_again(self) -> None:
+        made = summarise_audit(KEY, "Docker", VERDICTS)
+        keep_audit(made)
+
+        assert find_audit(KEY) == made
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"engine_id": "other"},
+            {"engine_version": "28.0"},
+            {"profile": "compat"},
+            {"package_version": "0.0.1"},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_it_says_nothing_of_anything_else(self, change: dict[str, str]) -> None:
+        keep_audit(summarise_audit(KEY, "Docker", VERDICTS))
+
+        assert find_audit(replace(KEY, **change)) is None
+
+    @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"key": 1}'])
+    def test_a_damaged_file_is_as_good_as_none(self, content: bytes) -> None:
+        path = keep_audit(summarise_audit(KEY, "Docker", VERDICTS))
+        path.write_bytes(content)
+
+        assert find_audit(KEY) is None
+
+    def test_the_later_audit_wins(self) -> None:
+        keep_audit(summarise_audit(KEY, "Docker", VERDICTS))
+        later = summarise_audit(KEY, "Docker", VERDICTS[:2])
+        keep_audit(later)
+
+        assert find_audit(KEY) == later
+
+    def test_a_relative_state_home_is_ignored(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", "state")
+        monkeypatch.setenv("HOME", str(tmp_path))
+
+        assert keep_audit(summarise_audit(KEY, "Docker", VERDICTS)).is_relative_to(
+            tmp_path / ".local" / "state" / "pacabench"
+        )
+
+
+class TestShown:
+    def test_as_json_every_attack_has_a_row(self) -> None:
+        shown = audit_as_json(VERDICTS, summarise_audit(KEY, "Docker 20.10", VERDICTS))
+
+        assert (shown["held"], shown["broken"], shown["unproven"]) == (2, 1, 1)
+        assert [row["status"] for row in shown["attacks"]] == [
+            "held",
+            "held",
+            "BROKEN",
+            "UNPROVEN",
+            "not applicable",
+        ]
+        assert shown["attacks"][0]["removed_in_control"] == "the protection"
+
+    def test_the_page_in_docs_is_what_the_catalogue_says(self) -> None:
+        page = Path(__file__).parents[2] / "docs" / "attack-suite.md"
+
+        assert page.read_text(encoding="utf-8") == render_document(), (
+            "python -m pacabench.audit.document > docs/attack-suite.md"
+        )
 
 
 class TestCatalogue:

@@ -8,8 +8,10 @@ import os
 import select
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 Given = Mapping[str, Any]
@@ -17,6 +19,7 @@ Found = dict[str, Any]
 AttackFunction = Callable[[Given], Found | None]
 
 REACH_WITHIN_S = 2.0
+_SILENCE_S = 0.4
 _ALONE_WITHIN_S = 15.0
 SYSCALLS = {
     "x86_64": {
@@ -124,6 +127,111 @@ def left(outcomes: Mapping[str, str]) -> bool:
     return any(result not in UNREACHABLE for result in outcomes.values())
 
 
+def resolve(name: str) -> list[str]:
+    """Addresses of ``name`` as the C library finds them."""
+    try:
+        found_at = socket.getaddrinfo(name, None, proto=socket.IPPROTO_TCP)
+    except OSError:
+        return []
+    return sorted({str(entry[4][0]) for entry in found_at})
+
+
+def nameservers() -> list[str]:
+    """Those that ``/etc/resolv.conf`` names."""
+    lines = Path("/etc/resolv.conf").read_text(encoding="ascii", errors="replace").splitlines()
+    words = [line.split() for line in lines]
+    return [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
+
+
+def dns_query(name: str) -> bytes:
+    """A query for an A record."""
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    return b"\x2a\x2a\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + labels + b"\0\0\x01\0\x01"
+
+
+def sockets_below(*roots: str) -> list[str]:
+    """Paths of Unix sockets below ``roots``."""
+    paths = (
+        os.path.join(folder, name)  # noqa: PTH118 - strings throughout
+        for root in roots
+        for folder, _, names in os.walk(root)
+        for name in names
+    )
+    return [path for path in paths if _is_socket(path)]
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)  # noqa: PTH116 - as above
+    except OSError:
+        return False
+
+
+def keyed() -> str:
+    """The header that carries this attempt's own key."""
+    return f"Authorization: Bearer {os.environ['OPENAI_API_KEY']}\r\n"
+
+
+OWN_KEY = "own"
+
+
+def chat_request(
+    text: str, *, path: str = "/v1/chat/completions", key: str | None = OWN_KEY
+) -> bytes:
+    """A chat completion's request as bytes; ``key`` None: without one."""
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode()
+    told = keyed() if key == OWN_KEY else "" if key is None else f"Authorization: Bearer {key}\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n{told}"
+    kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return f"{head}{kind}".encode() + body
+
+
+def raw_http(port: int, request: bytes, *, then: bytes = b"") -> str:
+    """Send bytes to the proxy as they are; what came back until it was silent or closed.
+
+    ``then`` is sent once something came back.
+    """
+    data = b""
+    try:
+        with socket.create_connection(("127.0.0.1", port), REACH_WITHIN_S) as sock:
+            sock.settimeout(REACH_WITHIN_S)
+            sock.sendall(request)
+            while piece := sock.recv(65536):
+                data += piece
+                if then:
+                    sock.sendall(then)
+                    then = b""
+                sock.settimeout(_SILENCE_S)
+    except OSError as error:
+        if not data:
+            return errno.errorcode.get(error.errno or 0, str(error))
+    return data.decode(errors="replace")
+
+
+def smuggler(word: str) -> bytes:
+    """A whole request that should never arrive, marked with ``word``."""
+    head = f"POST /{word}/chat HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n{keyed()}"
+    return f"{head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+
+
+def reported(port: int, word: str) -> list[str]:
+    """Requests at the provider that mention ``word``, by its own books.
+
+    Raises:
+        ValueError: it could not be asked.
+    """
+    request = chat_request(f"report {word}", path="/openai/v1/chat/completions")
+    answer = raw_http(port, request)
+    _, _, body = answer.partition("\r\n\r\n")
+    try:
+        start, end = body.index("{"), body.rindex("}")
+        said = json.loads(body[start : end + 1])["choices"][0]["message"]["content"]
+        lines = json.loads(said)
+    except (ValueError, LookupError) as error:
+        raise ValueError(f"the provider's books could not be read: {answer[:300]!r}") from error
+    return [str(line) for line in lines]
+
+
 def say(answer: Found) -> None:
     """Print ``answer`` as the agent's answer."""
     sys.stdout.write(json.dumps({"output": answer}) + "\n")
@@ -156,7 +264,7 @@ def _apart(function: AttackFunction, given: Given) -> Found:
         if not piece:
             break
         text += piece
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(OSError):  # gone, or another user's by now
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     os.close(reader)

@@ -212,6 +212,8 @@ def naive_proxy(client: socket.socket) -> None:
     if path.startswith("/openai/"):
         host, port, path = "127.0.0.1", str(PROVIDER_PORT), path.removeprefix("/openai")
     line, _, others = head.partition("\n")
+    if (host, port) == ("127.0.0.1", str(PROXY_PORT)):
+        return  # to itself, for ever
     first = line.replace(target, path)
     with socket.create_connection((host, int(port)), _IDLE_S) as far:
         far.sendall((first + "\n" + others).encode("latin-1") + b"\r\n\r\n" + rest)
@@ -239,15 +241,20 @@ def _relay(one: socket.socket, other: socket.socket) -> None:
 
 
 def dns_answer(query: bytes) -> bytes:
-    """An A record for whatever was asked."""
+    """An A record for whatever was asked; for other types no record."""
+    if query[-4:-2] != b"\x00\x01" or query[10:12] != b"\0\0":
+        end = query.index(b"\0", 12) + 5  # without extensions
+        if query[end - 4 : end - 2] != b"\x00\x01":
+            return query[:2] + b"\x81\x80\x00\x01\0\0\0\0\0\0" + query[12:end]
+        query = query[:end]
     answer = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x01\x00\x04" + socket.inet_aton(PUBLIC)
     return query[:2] + b"\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00" + query[12:] + answer
 
 
-def resolver_udp() -> None:
+def resolver_udp(address: str) -> None:
     """A resolver on UDP."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind((RESOLVER, 53))
+    sock.bind((address, 53))
 
     def loop() -> None:
         while True:
@@ -274,9 +281,11 @@ def main(canary: str) -> None:
     listen(80, secret(canary))
     listen(PROXY_PORT, naive_proxy, address="127.0.0.1")
     listen(53, resolver_tcp, address=RESOLVER)
-    resolver_udp()
+    for address in (RESOLVER, own):
+        resolver_udp(address)
     if os.path.isdir(os.path.dirname(ENGINE_SOCKET)):  # noqa: PTH112, PTH120 - either way
         listen_unix(ENGINE_SOCKET, secret(canary))
+    Path("/dev/shm/canary").write_text(canary, encoding="ascii")  # noqa: S108 - a stand-in
     sys.stdout.write(json.dumps({"address": own, "name": socket.gethostname()}) + "\n")
     sys.stdout.flush()
     sys.stdin.read()

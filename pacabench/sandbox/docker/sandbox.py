@@ -136,6 +136,8 @@ class DockerSandbox:
         self._facts = SandboxFacts(
             kind="docker",
             engine=describe_engine(info),
+            engine_id=str(info.get("ID") or ""),
+            engine_version=str(info.get("ServerVersion") or ""),
             image_digests={
                 **{name: image.id for name, image in images.items()},
                 **{

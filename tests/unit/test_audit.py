@@ -29,7 +29,9 @@ from pacabench.audit.summary import summarise_audit
 from pacabench.cli.auditing import audit_as_json
 from pacabench.errors import UsageError
 from pacabench.protocol import Answer
-from pacabench.store import AuditRecord
+from pacabench.provenance import sandbox_record
+from pacabench.sandbox.base import AgentProfile, SandboxFacts
+from pacabench.store import AuditRecord, SandboxRecord
 from pacabench.store.audits import AuditKey, find_audit, keep_audit
 from pacabench.testing.records import fake_key, fake_metered, fake_result
 
@@ -296,3 +298,43 @@ class TestCatalogue:
     def test_an_unknown_one_is_named_with_the_nearest(self) -> None:
         with pytest.raises(UsageError, match=r"privilege\.root-fil.*did you mean.*root-files"):
             select(["privilege.root-filez"])
+
+
+class TestStamped:
+    FACTS = SandboxFacts(
+        kind="docker",
+        engine="Docker 20.10",
+        image_digests={},
+        engine_id=KEY.engine_id,
+        engine_version=KEY.engine_version,
+        profiles={"a": AgentProfile("strict"), "b": AgentProfile("strict")},
+    )
+
+    @pytest.fixture(autouse=True)
+    def kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        keep_audit(summarise_audit(KEY, "Docker", VERDICTS))
+
+    def stamped(self, **changes: Any) -> AuditRecord | None:
+        facts = replace(self.FACTS, **changes)
+        return sandbox_record(facts, SandboxRecord(kind="docker")).audit
+
+    def test_a_run_on_an_audited_engine_says_so(self) -> None:
+        found = self.stamped()
+
+        assert found is not None
+        assert (found.held, found.broken, found.unproven) == (2, 1, 1)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"engine_id": None},
+            {"engine_version": "28.0"},
+            {"profiles": {"a": AgentProfile("compat")}},
+            {"profiles": {"a": AgentProfile("strict"), "b": AgentProfile("unsafe")}},
+            {"profiles": {}},
+        ],
+        ids=["no engine", "newer engine", "another profile", "two profiles", "not contained"],
+    )
+    def test_one_that_was_not_audited_as_it_is_says_nothing(self, changes: dict[str, Any]) -> None:
+        assert self.stamped(**changes) is None

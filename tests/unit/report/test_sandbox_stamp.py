@@ -77,3 +77,13 @@ def test_a_promise_that_did_not_hold_is_red(make: Callable[..., RunView]) -> Non
     weak = export_run(view, include_cases=False)["run"]["sandbox_weaknesses"]
     assert weak == [{"agents": ("agent",), "promise": BROKEN}]
     assert export_runs([view.record], [])[0]["sandbox_held"] is False
+
+
+def test_an_audit_of_the_engine_goes_into_the_export(make_view: Callable[..., RunView]) -> None:
+    audit = {"at": "2026-01-02T03:04:05.678Z", "held": 66, "broken": 0, "unproven": 2}
+    manifest = fake_manifest(
+        planned_cases={"agent": {"data": 1}}, sandbox={"kind": "docker", "audit": audit}
+    )
+    view = make_view([fake_result(fake_key())], (), manifest)
+
+    assert export_run(view, include_cases=False)["run"]["audit"] == audit

@@ -66,10 +66,17 @@ class Neighbour:
 class Bench:
     """Runs attacks one at a time, always in the same lane. Made by :func:`open_bench`."""
 
-    def __init__(self, ground: Ground, sandbox: DockerSandbox, ledger: Ledger, volume: str) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        sandbox: DockerSandbox,
+        ledger: Ledger,
+        providers: Sequence[ProviderSpec],
+    ) -> None:
         self.ground = ground
         self.ledger = ledger
-        self.runtime_volume = volume
+        self.providers = providers
+        self.runtime_volume = ""
         """Name of the volume that sidecar and lane holders share."""
         self.sidecar = ""
         """Container id."""
@@ -105,7 +112,9 @@ class Bench:
             return AgentBox(
                 image=image.id if image is not None else self.ground.image,
                 command=attack_command(scripts),
-                env=agent_variables(env or {}, origin=origin, key=key or ""),
+                env=agent_variables(
+                    env or {}, origin=origin, key=key or "", providers=self.providers
+                ),
                 work_dir=WORK_DIR,
                 tmpfs=[WORK_DIR, *(image.volumes if image is not None else ())],
                 limits=limits,
@@ -275,7 +284,7 @@ async def open_bench(
     info = await ground.engine.call(lambda client: client.info(), repeatable=True)
     async with supervise(plan) as supervisor:
         sandbox = DockerSandbox(plan, supervisor, {}, info)
-        bench = Bench(ground, sandbox, ledger, "")
+        bench = Bench(ground, sandbox, ledger, providers)
         async with _neighbour(bench):
             yield bench
 
@@ -289,7 +298,8 @@ async def _neighbour(bench: Bench) -> AsyncIterator[None]:
         await session.bind(bench.new_attempt(key))
         reply = await ask(session, case, key, countdown=Countdown(_NEXT_WITHIN_S), last=False)
         if reply.answer is None or session.key is None:
-            raise SandboxError("the audit's neighbour did not come up")
+            words = (await session.close()).stderr_tail[-500:].strip()
+            raise SandboxError(f"the audit's neighbour did not come up: {words}")
         bench.neighbour = Neighbour(session.holder, session.key, secret)
         await _locate(bench)
         yield

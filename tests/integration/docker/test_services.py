@@ -142,7 +142,11 @@ class TestRedis:
     async def test_a_worker_keeps_its_own_for_many_cases(
         self, rig: Rig, redis: dict[str, Any]
     ) -> None:
-        agent = rig.agent(services=[redis], isolation="worker")
+        # An agent that connects before anything else, and a Redis that is slow to start.
+        redis["command"] = f"sleep 1; exec {redis['command']}"
+        connect = 'import socket; socket.create_connection(("127.0.0.1", 6379))'
+        command = f"python3 -c '{connect}' && exec python3 -u agent.py"
+        agent = rig.agent(command, services=[redis], isolation="worker")
         async with rig.open(agent) as sandbox:
             worker = await bound(rig, sandbox, agent)
             assert await tell(worker, REDIS + "say(redis('SET', 'a', 'b'))") == "+OK"
@@ -317,7 +321,7 @@ async def lane_of(rig: Rig, engine: Engine) -> AsyncIterator[Any]:
         async def attempt(agent: SandboxAgent) -> None:
             plans = await plan_services(engine, agent, rig.context(agent))
             _, _, session = await inside._enter(plans, rooted=False)
-            session._services._starts = asyncio.Semaphore(1)  # nobody keeps a place while it waits
+            session._services._starts = asyncio.Semaphore(1)
             try:
                 await session.start_services(inside._plan.labels.of(Role.SERVICE))
             finally:
@@ -354,13 +358,16 @@ BROKEN = {
         r"was not ready within 1.5 s.*its last lines: red \| red \| red",
     ),
     "ends": (
-        {"command": "echo cannot >&2; exit 7", "healthcheck": {"tcp": 6379}},
+        {
+            "command": "echo cannot >&2; exit 7",
+            "healthcheck": {"tcp": 6379, "start_within_seconds": 60},
+        },
         r"exited with code 7 \(its last lines: cannot\) before it was ready",
     ),
     "is on the proxy's port": (
         {
             "command": "exec python3 -m http.server --bind 127.0.0.1 8080",
-            "healthcheck": {"command": "exit 1"},
+            "healthcheck": {"command": "exit 1", "start_within_seconds": 60},
         },
         "exited with code 1 .*Address already in use.*the proxy has ports 8080 and 8081",
     ),
@@ -373,8 +380,8 @@ async def test_what_does_not_get_ready_is_said_with_the_reason_and_in_time(
     async with lane_of(rig, engine) as attempt:
         for name, (service, expected) in BROKEN.items():
             check = {"interval_seconds": 0.1} if "command" in service["healthcheck"] else {}
-            service["healthcheck"] |= {**check, "start_within_seconds": 1.5}
-            broken = {"name": "broken", "image": python, **service}
+            health = {"start_within_seconds": 1.5, **check, **service["healthcheck"]}
+            broken = {"name": "broken", "image": python, **service, "healthcheck": health}
             began = time.monotonic()
             with pytest.raises(SandboxError, match="service 'broken' of agent 'obedient'") as error:
                 await attempt(rig.agent(services=[broken]))
@@ -383,8 +390,18 @@ async def test_what_does_not_get_ready_is_said_with_the_reason_and_in_time(
             assert "\033" not in str(error.value)
             assert time.monotonic() - began < 20, name
             assert await containers_of(engine, rig.run_id, "service") == []
-        fine = {"name": "fine", "image": python, "command": "exec sleep 60"}
-        await attempt(rig.agent(services=[{**fine, "healthcheck": {"command": "true"}}]))
+        # Each waits for the other: nobody keeps a place among the starts while it waits.
+        connect = 'import socket; socket.create_connection(("127.0.0.1", {}))'
+        mutual = [
+            {
+                "name": f"on-{own}",
+                "image": python,
+                "command": f"exec python3 -m http.server --bind 127.0.0.1 {own}",
+                "healthcheck": {"command": f"python3 -c '{connect.format(other)}'"},
+            }
+            for own, other in ((7000, 7001), (7001, 7000))
+        ]
+        await attempt(rig.agent(services=mutual))
     (log,) = (rig.folder / "run" / "logs").glob("service-broken-*.log")
     assert log.stat().st_size < len(BROKEN) * 20 * 1024
 

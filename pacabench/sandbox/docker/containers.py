@@ -73,13 +73,18 @@ async def start(engine: Engine, container_id: str, *, doing: str) -> None:
     """Start a created container.
 
     Raises:
-        SandboxUnavailableError: its image lacks what is needed to run anything.
+        SandboxUnavailableError: its image or the engine lacks what is needed to run anything.
         SandboxError: the engine cannot start it.
     """
     try:
         await engine.call(lambda client: client.start(container_id))
     except APIError as error:
         text = str(error.explanation or error)
+        if "fork/exec" in text:
+            raise SandboxUnavailableError(
+                f"{doing}: the engine knows the OCI runtime and cannot start it ({text}); install "
+                "it where the engine's daemon.json says it is, or name another `sandbox.runtime`"
+            ) from error
         if "executable file not found" in text or "no such file or directory" in text.lower():
             raise SandboxUnavailableError(
                 f"{doing}: the image lacks a program that is needed ({text}); "

@@ -278,6 +278,12 @@ def limits() -> dict[str, str]:
     return {"version": "2" if second else "1", **found}
 
 
+def memory_total() -> int:
+    """Bytes of memory that the machine seems to have; 0 when it does not tell."""
+    words = read("/proc/meminfo").split()
+    return int(words[1]) * 1024 if words[:1] == ["MemTotal:"] else 0
+
+
 def proxy(port: str) -> int | str:
     """The status with which the lane's port answers a call without a key."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -339,6 +345,7 @@ def main(port: str) -> None:
         "gid": os.getgid(),
         "status": status(),
         "limits": limits(),
+        "memory_total": memory_total(),
         "rlimits": {name: resource.getrlimit(kind)[1] for name, kind in RLIMITS.items()},
         "oom_score_adj": read("/proc/self/oom_score_adj").strip(),
         "calls": calls(),

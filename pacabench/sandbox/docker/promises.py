@@ -2,6 +2,10 @@
 
 Only what the profile promises is asked for: ``unsafe`` promises its lane and its limits, and no
 more. A finding that the probe could not make counts as a promise that is not kept.
+
+A kernel of its own (``vm``) shows its guest less than the host's would: the engine's limits are
+around the whole guest, and a guest's devices and privileges are in the guest alone. What is not
+shown there is not asked for; what is shown has to hold.
 """
 
 import ipaddress
@@ -21,6 +25,8 @@ _HTTP_ERRORS = range(400, 500)
 _OPAQUE_NAME = re.compile(r"pb-[0-9a-f]{16}")
 _DEVICES = {"core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm"}
 _DEVICES |= {"stderr", "stdin", "stdout", "tty", "urandom", "zero", "console"}
+_DEVICES_OF_GUESTS = {"fuse", "net"}
+"""Made by the guest's kernel, for itself."""
 _OF_THE_HOST = {"ipc": 0xEFFFFFFF, "uts": 0xEFFFFFFE, "pid": 0xEFFFFFFC, "cgroup": 0xEFFFFFFB}
 """The kernel's numbers for the namespaces that a machine starts with (``linux/proc_ns.h``)."""
 _MOUNTS = {"/", "/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
@@ -46,10 +52,12 @@ def broken_promises(
         _names(found),
         _identity(found, profile, uid),
         _calls(found, profile, host_kernel),
-        _files(found, profile, limits),
+        _tmpfs(found, profile, limits),
+        _files(found, profile),
         _views(found, profile),
-        _company(found),
-        _limits(found, limits),
+        _company(found, profile),
+        _guest_limits(found, limits) if profile.own_kernel else _limits(found, limits),
+        _rlimits(found, limits),
     ]
     return [sentence for check in checks for sentence in check]
 
@@ -102,11 +110,13 @@ def _identity(found: Found, profile: Profile, uid: int) -> Iterator[str]:
             yield f"an agent is in more groups than its own ({status.get('Groups')})"
     if profile.no_capabilities:
         for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-            if int(status.get(name, "f"), 16):
+            unsaid = "0" if profile.own_kernel and name == "CapAmb" else "f"
+            if int(status.get(name, unsaid), 16):
                 yield f"an agent has capabilities ({name} {status.get(name)})"
-        if found["make_device"] == "done":
+        if found["make_device"] == "done" and not profile.own_kernel:
             yield "an agent can make device files"
-    if profile.no_new_privileges and status.get("NoNewPrivs") != "1":
+    set_in = {"1", None} if profile.own_kernel else {"1"}
+    if profile.no_new_privileges and status.get("NoNewPrivs") not in set_in:
         yield "an agent can gain privileges (NoNewPrivs is not set)"
 
 
@@ -127,24 +137,44 @@ def _calls(found: Found, profile: Profile, host_kernel: str) -> Iterator[str]:
             yield f"an agent can ask for {name} sockets ({outcome})"
 
 
-def _files(found: Found, profile: Profile, limits: SandboxConfig) -> Iterator[str]:
-    if profile.read_only_root and not found["root"]["read_only"]:
+def _tmpfs(found: Found, profile: Profile, limits: SandboxConfig) -> Iterator[str]:
+    guest = profile.own_kernel
+    for name, path in (("tmp", "/tmp"), ("work", "the work directory")):  # noqa: S108 - a name
+        yield from _bounded(found[name], path, limits.tmp_size, guest=guest)
+    shm = found["shm"]
+    if profile.shm_bytes == 0:
+        if shm is not None and not guest:  # some have one always, in the guest's own memory
+            yield "an agent has a /dev/shm"
+    elif shm is None:
+        yield "an agent has no /dev/shm"
+    else:
+        yield from _bounded(shm, "/dev/shm", profile.shm_bytes, guest=guest)  # noqa: S108 - a name
+
+
+def _bounded(found: Found, path: str, most_bytes: int, *, guest: bool) -> Iterator[str]:
+    size, inodes = found["bytes"], found["inodes"]
+    if not 0 < size <= most_bytes + _ROUNDING_BYTES:
+        yield f"{path} is not bounded ({size} bytes)"
+    counted = inodes > 0 or not guest
+    if counted and not 0 < inodes <= max(_FEWEST_INODES, most_bytes // _BYTES_PER_INODE):
+        yield f"the number of files in {path} is not bounded ({inodes})"
+
+
+def _files(found: Found, profile: Profile) -> Iterator[str]:
+    if profile.read_only_root and not _read_only_root(found, profile):
         yield "the root file system is writable"
     if profile.noexec_tmp and found["run_from_tmp"] != "EACCES":
         yield f"an agent can run programs from /tmp ({found['run_from_tmp']})"
     if found["run_from_work"] != "done":
         yield f"an agent's own programs do not run ({found['run_from_work']})"
-    for name, path in (("tmp", "/tmp"), ("work", "the work directory")):  # noqa: S108 - a name
-        yield from _bounded(found[name], path, limits.tmp_size)
-    if profile.shm_bytes == 0:
-        if found["shm"] is not None:
-            yield "an agent has a /dev/shm"
-    elif found["shm"] is None:
-        yield "an agent has no /dev/shm"
-    else:
-        yield from _bounded(found["shm"], "/dev/shm", profile.shm_bytes)  # noqa: S108 - a name
     for mount in found["mounts"]:
         yield from _mount(mount, profile)
+
+
+def _read_only_root(found: Found, profile: Profile) -> bool:
+    if profile.own_kernel:  # gVisor says so of mounts alone
+        return all(not it["writable"] for it in found["mounts"] if it["path"] == "/")
+    return bool(found["root"]["read_only"])
 
 
 def _mount(mount: Found, profile: Profile) -> Iterator[str]:
@@ -154,16 +184,9 @@ def _mount(mount: Found, profile: Profile) -> Iterator[str]:
         yield f"an agent sees a mount that is none of its own ({path})"
     if mount["writable"] and kind not in _NOT_ON_DISK and profile.read_only_root:
         yield f"an agent can write to the disk ({path})"
-    if "inodes" in mount and mount["inodes"] <= 0 and profile.own_user:
+    counts = profile.own_user and not profile.own_kernel
+    if counts and "inodes" in mount and mount["inodes"] <= 0:
         yield f"the number of files in {path} is not bounded"
-
-
-def _bounded(found: Found, path: str, most_bytes: int) -> Iterator[str]:
-    size, inodes = found["bytes"], found["inodes"]
-    if not 0 < size <= most_bytes + _ROUNDING_BYTES:
-        yield f"{path} is not bounded ({size} bytes)"
-    if not 0 < inodes <= max(_FEWEST_INODES, most_bytes // _BYTES_PER_INODE):
-        yield f"the number of files in {path} is not bounded ({inodes})"
 
 
 def _views(found: Found, profile: Profile) -> Iterator[str]:
@@ -180,9 +203,10 @@ def _views(found: Found, profile: Profile) -> Iterator[str]:
             yield f"an agent can write to {path}"
 
 
-def _company(found: Found) -> Iterator[str]:
+def _company(found: Found, profile: Profile) -> Iterator[str]:
     """What is in the container besides the agent."""
-    if extra := sorted(set(found["devices"]) - _DEVICES):
+    known = _DEVICES | _DEVICES_OF_GUESTS if profile.own_kernel else _DEVICES
+    if extra := sorted(set(found["devices"]) - known):
         yield f"an agent sees devices ({extra})"
     if found["terminal"] == "done":
         yield "an agent has a terminal"
@@ -193,7 +217,7 @@ def _company(found: Found) -> Iterator[str]:
 
 
 def _limits(found: Found, limits: SandboxConfig) -> Iterator[str]:
-    told, rlimits = found["limits"], found["rlimits"]
+    told = found["limits"]
     if not _at_most(told["memory"], limits.memory):
         yield f"memory is not limited ({told['memory'] or 'no cgroup limit'})"
     swap = _at_most(told["swap"], 0) or _at_most(told["memory_and_swap"], limits.memory)
@@ -205,12 +229,23 @@ def _limits(found: Found, limits: SandboxConfig) -> Iterator[str]:
     quota = f"{told['cpu']} {told['cpu_period']}".split()
     if quota[:1] in ([], ["max"], ["-1"]) or not _at_most_cpus(quota, limits.cpus):
         yield f"CPU time is not limited ({' '.join(quota) or 'no cgroup limit'})"
+    if not _at_least(found["oom_score_adj"], _DOOMED_FIRST):
+        yield "an agent is not the first to go when the machine is out of memory"
+
+
+def _guest_limits(found: Found, limits: SandboxConfig) -> Iterator[str]:
+    """Of a kernel of its own: as much memory as its machine has, or control groups inside."""
+    told, total = found["limits"]["memory"], found["memory_total"]
+    if not _at_most(told, limits.memory) and not 0 < total <= limits.memory:
+        yield f"memory is not limited ({total} bytes in the guest)"
+
+
+def _rlimits(found: Found, limits: SandboxConfig) -> Iterator[str]:
+    rlimits = found["rlimits"]
     if rlimits["core"] != 0:
         yield "core dumps are written"
     if not 0 < rlimits["fsize"] <= max(limits.memory, limits.tmp_size) or rlimits["nofile"] <= 0:
         yield "open files or file sizes are not limited"
-    if not _at_least(found["oom_score_adj"], _DOOMED_FIRST):
-        yield "an agent is not the first to go when the machine is out of memory"
 
 
 def _at_most(text: str, most: int) -> bool:

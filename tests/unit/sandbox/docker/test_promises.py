@@ -68,6 +68,7 @@ HELD: dict[str, Any] = {  # a strict agent on an engine that keeps its promises
     "pid": 6,
     "orphan_is_reaped": True,
 }
+CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd")
 CGROUP_2 = {"memory_and_swap": "", "swap": "0", "cpu": "100000 100000", "cpu_period": ""}
 
 
@@ -200,8 +201,37 @@ def test_compat_promises_all_but_noexec_and_has_bounded_shared_memory() -> None:
 
 
 def test_vm_promises_a_kernel_of_its_own_and_leaves_calls_to_it() -> None:
-    guest = {**HELD, "kernel": "4.4.0", "calls": {"bpf": "EINVAL"}, "namespaces": {}}
+    guest = {  # as gVisor shows itself
+        **HELD,
+        "kernel": "4.4.0",
+        "calls": {"bpf": "EINVAL"},
+        "sockets": {"AF_PACKET": "EAFNOSUPPORT"},
+        "namespaces": {},
+        "cgroups": [],
+        "status": {name: HELD["status"][name] for name in ("Groups", *CAPABILITIES)},
+        "root": {**HELD["root"], "read_only": False},
+        "tmp": {**ROOM, "inodes": 0},
+        "work": {**ROOM, "inodes": 0},
+        "shm": {**SHM, "bytes": 2**63 - 4096, "inodes": 0},
+        "devices": ["fuse", "null"],
+        "limits": dict.fromkeys(HELD["limits"], ""),
+        "memory_total": 2048 * MIB,
+        "make_device": "done",
+        "oom_score_adj": "0",
+    }
     assert broken(guest, profile="vm", runtime="runsc") == []
+    assert len(broken(guest)) > 10
     (sentence,) = broken({**guest, "kernel": "6.1.0-host"}, profile="vm", runtime="runsc")
     assert "the host's own kernel (6.1.0-host)" in sentence
-    assert broken({**guest, "interfaces": ["eth0"]}, profile="vm", runtime="runsc")
+    for name, value, said in (
+        ("interfaces", ["eth0"], "interfaces"),
+        ("memory_total", 99 * 1024 * MIB, "memory is not limited"),
+        ("memory_total", 0, "memory is not limited"),
+        ("mounts", [{"path": "/", "kind": "9p", "writable": True}], "root file system"),
+        ("status", {**guest["status"], "CapEff": "f"}, "capabilities"),
+        ("status", {"Groups": str(UID)}, "capabilities"),
+        ("status", {**guest["status"], "NoNewPrivs": "0"}, "gain privileges"),
+        ("tmp", {**ROOM, "bytes": 2**63 - 4096}, "/tmp is not bounded"),
+        ("devices", ["kvm"], "devices"),
+    ):
+        assert said in broken({**guest, name: value}, profile="vm", runtime="runsc")[0]

@@ -12,7 +12,7 @@ help:
 	@echo "make test    all tests; those that need a Docker Engine say so where there is none"
 	@echo "make unit    tests that need no container and no network"
 	@echo "make check   format, lint, types, import layers"
-	@echo "make bench   docker cases/s against a bare loop of engine calls"
+	@echo "make bench   docker cases/s against a bare loop of engine calls, and hardening off"
 	@echo "make gsm8k   all of GSM8K (DATA=test.jsonl) against a provider that keeps books"
 
 $(STAMP): pyproject.toml
@@ -50,6 +50,7 @@ format: $(STAMP)
 bench: $(STAMP)
 	@images/prepare-machine
 	$(BIN)/python benchmarks/docker_overhead.py
+	$(BIN)/python benchmarks/hardening_cost.py
 
 gsm8k: $(STAMP)
 	@images/prepare-machine

@@ -18,6 +18,7 @@ WORK_DIR = "/work"
 _OPEN_FILES = 4096
 """More than the engine itself may have is refused at the start."""
 _BYTES_PER_INODE = 4096
+_FEWEST_INODES = 1024
 _OWN_USER = "65532:65532"
 """Sidecar and lane holders. Agents never get this one."""
 
@@ -240,11 +241,17 @@ def _locked_down(profile: Profile = PROFILES["strict"]) -> dict[str, Any]:
     }
 
 
+def most_inodes(size_bytes: int) -> int:
+    """How many files, directories and links a tmpfs of this size takes.
+
+    Without a bound of its own it takes hundreds of thousands of empty ones.
+    """
+    return max(_FEWEST_INODES, size_bytes // _BYTES_PER_INODE)
+
+
 def _tmpfs(size_bytes: int, *, uid: int, mode: str, flags: str) -> str:
-    # Without a bound of its own a tmpfs takes hundreds of thousands of empty files.
-    inodes = max(1024, size_bytes // _BYTES_PER_INODE)
     return (
-        f"rw,nosuid,nodev,{flags},size={size_bytes},nr_inodes={inodes},"
+        f"rw,nosuid,nodev,{flags},size={size_bytes},nr_inodes={most_inodes(size_bytes)},"
         f"uid={uid},gid={uid},mode={mode}"
     )
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pacabench.config.schema import SandboxConfig
-from pacabench.sandbox.docker.profile import WORK_DIR, Profile, profile_of
+from pacabench.sandbox.docker.profile import WORK_DIR, Profile, most_inodes, profile_of
 
 Found = Mapping[str, Any]
 
@@ -34,8 +34,6 @@ _MOUNTS_BELOW = ("/dev/", "/proc/", "/sys/")
 _INIT_MOUNT = re.compile(r"(/usr)?/s?bin/docker-init|/dev/init")
 _NOT_ON_DISK = {"tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2"}
 _ROUNDING_BYTES = 4096
-_BYTES_PER_INODE = 4096
-_FEWEST_INODES = 1024
 _DOOMED_FIRST = 500
 
 
@@ -156,7 +154,7 @@ def _bounded(found: Found, path: str, most_bytes: int, *, guest: bool) -> Iterat
     if not 0 < size <= most_bytes + _ROUNDING_BYTES:
         yield f"{path} is not bounded ({size} bytes)"
     counted = inodes > 0 or not guest
-    if counted and not 0 < inodes <= max(_FEWEST_INODES, most_bytes // _BYTES_PER_INODE):
+    if counted and not 0 < inodes <= most_inodes(most_bytes):
         yield f"the number of files in {path} is not bounded ({inodes})"
 
 

@@ -14,7 +14,8 @@ processes without any capability, on x86-64 and arm64. What was taken out of tha
   NETLINK_ROUTE only; no AF_PACKET, AF_VSOCK, AF_ALG, AF_XDP, Bluetooth, CAN or TIPC.
   ``socketpair`` for AF_UNIX only.
 
-Never in that list, and not in this one: io_uring, keyctl and its kin, userfaultfd, kexec, swapon.
+Not in that list, and not in this one: io_uring (older engines' own lists have it), keyctl and its
+kin, userfaultfd, kexec, swapon.
 ``clone3`` answers ENOSYS, so that C libraries use ``clone``, whose flags a filter can read.
 What is not allowed fails with EPERM.
 """

@@ -17,6 +17,7 @@ from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.images import AgentImage, ensure_agent_image, list_images
 from pacabench.sandbox.docker.images.base import ensure_default_base
 
+HERE = str(Path("/proc/self/ns/mnt").readlink())
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
 Make = Callable[..., SandboxAgent]
@@ -207,6 +208,18 @@ async def test_each_step_is_built_once_and_again_only_after_a_change(
     assert run(first.id, "cat /opt/made; python /opt/agent/agents/agent.py") != run(
         other.id, "cat /opt/made; python /opt/agent/agents/agent.py"
     )
+
+
+async def test_setup_runs_in_the_build_and_never_here(
+    ensure: Ensure, make: Make, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"  # a directory that is here: what ran on this machine would show in it
+    hostile = f"mkdir -p {tmp_path} && echo setup >> {mark} && readlink /proc/self/ns/mnt >> {mark}"
+    image = await ensure(make(setup=hostile, source=False))
+    said = run(image.id, f"cat {mark}").split()
+    assert said[0] == "setup"
+    assert said[1] != HERE
+    assert not mark.exists()
 
 
 async def test_setup_runs_as_root_with_the_hosts_way_to_the_network_and_leaves_none_of_it(

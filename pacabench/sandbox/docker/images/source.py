@@ -14,6 +14,7 @@ from pacabench.model import EXPORT_MARK
 from pacabench.sandbox.docker.images.resources import content_key, read_resource
 from pacabench.sandbox.docker.images.steps import Context, Inspect, Site, build_step
 from pacabench.sandbox.docker.images.tree import Entry, Tree, make_tree, pack, readable_mode
+from pacabench.sandbox.docker.profile import most_inodes
 
 ALWAYS_IGNORED = (
     ".git",
@@ -68,14 +69,23 @@ def source_step(
     """The step for the directory ``source`` without what ``ignore`` matches.
 
     Raises:
-        ImageError: it is larger than ``most_bytes`` or cannot be read.
+        ImageError: it does not fit into a tmpfs of ``most_bytes``, or cannot be read.
     """
     if not source.is_dir():
         raise ImageError(f"its source {source} is no directory")
     tree = scan_source(source, ignore)
-    needed = tree.size_bytes + sum(
-        entry.size_bytes for entry in tree.entries if entry.path.endswith(".py")
-    )  # byte code is about as large as its source
+    modules = [entry for entry in tree.entries if entry.path.endswith(".py")]
+    # Byte code is about as large as its source, and lies in a directory of its own.
+    needed = tree.size_bytes + sum(entry.size_bytes for entry in modules)
+    folders = {entry.path.rpartition("/")[0] for entry in modules}
+    inodes = len(tree.entries) + len(modules) + len(folders) + 1
+    if inodes > most_inodes(most_bytes):
+        raise ImageError(
+            f"its source {source} has {inodes} files and directories (with byte code), and a work "
+            f"directory of `sandbox.tmp_size` ({most_bytes / 1e6:.1f} MB) takes "
+            f"{most_inodes(most_bytes)}. Name what the agent does not need in .pacabenchignore, "
+            "or raise `tmp_size`"
+        )
     if needed > most_bytes:
         raise ImageError(
             f"its source {source} takes {needed / 1e6:.1f} MB, which is more than "

@@ -147,6 +147,13 @@ class TestFaults:
         with pytest.raises(ImageError, match="tmp_size"):
             source_step("base", project, (), most_bytes=64 * 4096, user="1:1")
 
+    def test_files_without_content_count_too(self, project: Path) -> None:
+        for number in range(1100):
+            (project / f"{number}.txt").touch()
+        with pytest.raises(ImageError, match=r"1\d\d\d files.* takes 1024\..*raise `tmp_size`"):
+            source_step("base", project, (), most_bytes=1024**2, user="1:1")
+        source_step("base", project, (), most_bytes=8 * 1024**2, user="1:1")
+
     def test_python_counts_with_its_byte_code(self, project: Path) -> None:
         (project / "large.py").write_text("#" * 600_000)
         with pytest.raises(ImageError, match=r"1\.2 MB"):

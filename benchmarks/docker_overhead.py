@@ -41,13 +41,12 @@ config:
   concurrency: {parallel}
   max_retries: 0
   proxy: {{provider: scripted}}
-sandbox: {{profile: {profile}}}
 agents: [{{name: shell, command: sh agent.sh}}]
 datasets: [{{name: cases, source: cases.jsonl, evaluator: {{type: exact_match}}}}]
 """
 
 
-def harness_rate(project: Path, parallel: int, cases: int, profile: str = "strict") -> float:
+def harness_rate(project: Path, parallel: int, cases: int) -> float:
     """Cases/s between the start of the first case and the last result on disk."""
     times: list[float] = []
 
@@ -58,7 +57,7 @@ def harness_rate(project: Path, parallel: int, cases: int, profile: str = "stric
             assert event.result.outcome is Outcome.PASSED, event.result
             times.append(time.monotonic())
 
-    (project / "pacabench.yaml").write_text(CONFIG.format(parallel=parallel, profile=profile))
+    (project / "pacabench.yaml").write_text(CONFIG.format(parallel=parallel))
     request = RunRequest(project / "pacabench.yaml", selection=Selection(limit=cases))
     report = asyncio.run(start_run(request, accept_changes=False, listener=listen, stop=Stop()))
     assert report.summary.agents[0].passed == cases
@@ -131,14 +130,6 @@ def agent_image() -> str:
     return str(max(images, key=lambda image: image.attrs["Created"]).id)
 
 
-def make_project(folder: Path, cases: int) -> Path:
-    """The agent and its cases, in ``folder``."""
-    (folder / "agent.sh").write_text(AGENT)
-    rows = (json.dumps({"case_id": str(n), "input": "x", "expected": "yes"}) for n in range(cases))
-    (folder / "cases.jsonl").write_text("\n".join(rows))
-    return folder
-
-
 def main() -> None:
     """Print both rates and their ratio for each parallelism, as a table and as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -148,7 +139,13 @@ def main() -> None:
     options = parser.parse_args()
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        project = make_project(Path(folder), options.cases)
+        project = Path(folder)
+        (project / "agent.sh").write_text(AGENT)
+        rows = (
+            json.dumps({"case_id": str(n), "input": "x", "expected": "yes"})
+            for n in range(options.cases)
+        )
+        (project / "cases.jsonl").write_text("\n".join(rows))
         harness_rate(project, 1, 1)  # builds the images
         image = agent_image()
         for parallel in map(int, options.parallel.split(",")):

@@ -65,6 +65,30 @@ class TestWithEngine:
         assert found["run"]["sandbox"] == "docker"
         assert found["run"]["image_digests"].keys() == {"first", "second", "sidecar"}
 
+    def test_a_promise_that_does_not_hold_stops_the_run_or_stamps_it(self, boxed: Any) -> None:
+        text = (boxed.path / "pacabench.yaml").read_text()
+        own = "sandbox: {memory: 256m, profile: vm, runtime: runc}"  # runc is no virtual machine
+        boxed.write("pacabench.yaml", text.replace("sandbox: {memory: 256m}", own))
+        run_id = f"cli-{uuid.uuid4().hex[:8]}"
+        command = ("run", "-q", "--limit", "1", "-a", "first", "--run-id", run_id)
+        refused = boxed.ended(boxed.start(*command), within_s=600)
+        assert refused.code == 1
+        assert "the host's own kernel" in refused.err
+        assert "--allow-weak-sandbox" in refused.err
+        passed = boxed.ended(boxed.start(*command, "--allow-weak-sandbox"), within_s=600)
+        assert passed.code == 0, passed.err
+        assert "danger: not held as promised (first)" in passed.err
+        found = json.loads(boxed.run("export", run_id).out)
+        assert found["run"]["sandbox_profiles"] == {"first": {"profile": "vm", "runtime": "runc"}}
+        (weak,) = found["run"]["sandbox_weaknesses"]
+        assert "the host's own kernel" in weak["promise"]
+        manifest = json.loads((boxed.path / "runs" / run_id / "run.json").read_text())
+        (probe,) = manifest["sandbox"]["probes"]
+        assert probe["broken"] == [weak["promise"]]
+        assert probe["found"]["interfaces"] == ["lo"]
+        assert "did not hold `first` as promised" in boxed.run("show", run_id).out
+        assert "docker, weak" in boxed.run("show").out
+
     def test_clean_takes_what_a_dead_run_left_and_nothing_of_a_live_one(
         self, boxed: Any, containers: Callable[[str], list[str]]
     ) -> None:

@@ -1,14 +1,15 @@
-"""Books of LLM calls while a run goes on: priced, journalled, handed to their attempt."""
+"""Books of LLM calls and of ways out while a run goes on: priced, journalled, handed on."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pacabench.events import CallFinished, Listener
-from pacabench.model import CallRecord, CaseKey, MeteredCall
+from pacabench.model import CallRecord, CaseEgress, CaseKey, EgressRecord, MeteredCall
 
 Cost = Callable[[CallRecord], float | None]
 """US dollars; None where the model has no known price."""
 Journal = Callable[[MeteredCall], None]
+EgressJournal = Callable[[CaseEgress], None]
 Follower = Callable[[bool], None]
 """Told when an attempt begins to wait for its provider (True), and when it no longer does."""
 
@@ -29,15 +30,23 @@ class Ledger:
             call which is heard of late still finds its case.
         cost: prices a call.
         journal: puts a call on disk.
+        egress_journal: puts a way out to the web on disk.
         listener: is told of it.
     """
 
     def __init__(
-        self, keys: Iterable[CaseKey], *, cost: Cost, journal: Journal, listener: Listener
+        self,
+        keys: Iterable[CaseKey],
+        *,
+        cost: Cost,
+        journal: Journal,
+        listener: Listener,
+        egress_journal: EgressJournal = lambda _: None,
     ) -> None:
         self._keys = {key.digest: key for key in keys}
         self._cost = cost
         self._journal = journal
+        self._egress_journal = egress_journal
         self._listener = listener
         self._open: dict[str, _Attempt] = {}
 
@@ -62,6 +71,12 @@ class Ledger:
         metered = MeteredCall(key=key, call=call, cost_usd=self._cost(call))
         self._journal(metered)
         self._listener(CallFinished(metered))
+
+    def take_egress(self, way: EgressRecord) -> None:
+        """A way out ended. It was handed to the journal when this returns; else as :meth:`take`."""
+        key = self._keys.get(way.attempt_id.partition("-")[0])
+        if key is not None:
+            self._egress_journal(CaseEgress(key, way))
 
     def calls_of(self, attempt_id: str) -> Sequence[CallRecord]:
         """The calls of an open attempt so far, in the order in which they ended."""

@@ -215,7 +215,13 @@ async def _carry_out(job: _Job) -> RunReport:
     limit = benchmark.selection.limit
     keys = case_keys(benchmark.names, benchmark.datasets, limit=limit)
     pricer = Pricer(benchmark.providers)
-    ledger = Ledger(keys, cost=pricer.cost, journal=store.append_call, listener=job.listener)
+    ledger = Ledger(
+        keys,
+        cost=pricer.cost,
+        journal=store.append_call,
+        egress_journal=store.append_egress,
+        listener=job.listener,
+    )
     store.import_spool(keys, pricer.cost)
     planned = plan_run(
         benchmark.names,
@@ -254,6 +260,7 @@ def _context(job: _Job, ledger: Ledger) -> SandboxContext:
         default_provider=benchmark.default_provider,
         concurrency=_most_sessions(job),
         on_call=ledger.take,
+        on_egress=ledger.take_egress,
         listener=job.listener,
         allow_weak=job.allow_weak,
         on_wait=ledger.take_wait,

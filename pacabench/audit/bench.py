@@ -19,7 +19,6 @@ from pacabench.events import Listener
 from pacabench.model import JSON, CallRecord, Case, CaseKey, new_attempt_id
 from pacabench.proxy.control import LANE_PORT, ProviderSpec
 from pacabench.sandbox.base import SandboxContext
-from pacabench.sandbox.docker.egress import Egress
 from pacabench.sandbox.docker.images import AgentImage
 from pacabench.sandbox.docker.labels import ROLE, Role
 from pacabench.sandbox.docker.lanes import Lane
@@ -27,6 +26,7 @@ from pacabench.sandbox.docker.profile import WORK_DIR, AgentBox
 from pacabench.sandbox.docker.runtime import RuntimePlan
 from pacabench.sandbox.docker.sandbox import DockerSandbox
 from pacabench.sandbox.docker.session import DockerSession
+from pacabench.sandbox.docker.sidecar_network import SidecarNetwork
 from pacabench.sandbox.docker.supervisor import supervise
 from pacabench.sandbox.environment import agent_variables
 
@@ -278,7 +278,7 @@ async def open_bench(
         context=context,
         labels=ground.labels,
         image=ground.image,
-        egress=Egress("bridge", providers, network=ground.network),
+        network=SidecarNetwork("bridge", providers, existing=ground.network),
         most_lanes=2,
     )
     info = await ground.engine.call(lambda client: client.info(), repeatable=True)

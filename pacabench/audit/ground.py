@@ -17,9 +17,9 @@ from pacabench.audit.scripts import stand_command
 from pacabench.errors import SandboxError
 from pacabench.sandbox.docker import containers
 from pacabench.sandbox.docker.attach import attach
-from pacabench.sandbox.docker.egress import remove_network
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.labels import Role, RunLabels, opaque_name
+from pacabench.sandbox.docker.sidecar_network import remove_network
 from pacabench.sandbox.docker.volume import make_volume, remove_volume
 
 T = TypeVar("T")

@@ -89,7 +89,7 @@ def _show_case(record: RunRecord, case_id: str, *, as_json: bool) -> None:
 
 
 def _history_json(history: CaseHistory) -> JSON:
-    """Attempts and calls as the journal has them."""
+    """Attempts, calls and ways out as the journal has them."""
     key = history.key
     return {
         "agent": key.agent,
@@ -98,6 +98,7 @@ def _history_json(history: CaseHistory) -> JSON:
         "epoch": key.epoch,
         "attempts": history.attempts,
         "calls": history.calls,
+        "egress": history.egress,
     }
 
 

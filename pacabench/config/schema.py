@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +14,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from pacabench.config.base import BuildConfig, EnvName, Name, Section, VerbatimText
+from pacabench.config.egress import EgressConfig
 from pacabench.config.evaluators import EvaluatorConfig, ExactMatchConfig
 from pacabench.config.provider_names import ProviderName
 from pacabench.config.services import ServiceConfig
@@ -79,20 +80,21 @@ class SandboxConfig(Section):
     cpus: float = Field(default=1.0, gt=0, le=1024)
     pids: int = Field(default=256, ge=8, le=100_000)
     tmp_size: Bytes = Field(
-        default=_TMP_SIZE,
+        default_factory=lambda data: _tmp_size_of(data.get("profile")),
         description="Of /tmp and of the work directory, each. Profiles compat and unsafe: 1g.",
     )
     isolation: Literal["case", "worker"] = Field(
         default="case",
         description="case: a fresh container per attempt. worker: one for many cases.",
     )
+    egress: EgressConfig | None = Field(
+        default=None, description="What of the web agents may reach. Default: nothing."
+    )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _roomy(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("tmp_size") is None:
-            return {**data, "tmp_size": _tmp_size_of(data.get("profile"))}
-        return data
+    @property
+    def allowed_web(self) -> tuple[str, ...]:
+        """The entries of ``egress.allow``."""
+        return self.egress.allow if self.egress is not None else ()
 
     @model_validator(mode="after")
     def _one_image(self) -> Self:
@@ -124,12 +126,13 @@ class SandboxOverrides(Section):
     pids: int | None = Field(default=None, ge=8, le=100_000)
     tmp_size: Bytes | None = None
     isolation: Literal["case", "worker"] | None = None
+    egress: EgressConfig | None = None
 
     def merged_into(self, defaults: SandboxConfig) -> SandboxConfig:
         """The defaults with what is set here on top.
 
         ``image`` and ``build`` replace each other; a ``runtime`` belongs to its profile, and so
-        does a ``tmp_size`` that nobody chose.
+        does a ``tmp_size`` that nobody chose. ``egress`` is taken whole.
         """
         own = {name: getattr(self, name) for name in self.model_fields_set}
         own = {name: value for name, value in own.items() if value is not None}

@@ -45,6 +45,7 @@ def validate(draft: Draft, problems: Problems) -> BenchmarkConfig | None:
         except ValidationError as invalid:
             errors = invalid.errors(include_url=False)
         else:
+            _check_egress(config, draft, problems)
             return None if problems.found else config
         mended = [_mend(draft, error) for error in errors]
         if not any(mended):
@@ -82,9 +83,34 @@ def _check_list(draft: Draft, problems: Problems, section: KeyPath) -> None:
             problems.add(draft.place(path), path, message)
 
 
+def _check_egress(config: BenchmarkConfig, draft: Draft, problems: Problems) -> None:
+    """A list that nothing would hold an agent to is worse than none."""
+    if config.sandbox.kind != "process":
+        return
+    places: list[tuple[KeyPath, tuple[str, ...]]] = [
+        (("sandbox", "egress", "allow"), config.sandbox.allowed_web)
+    ]
+    for index, agent in enumerate(config.agents):
+        own = agent.sandbox.egress.allow if agent.sandbox.egress is not None else ()
+        places.append((("agents", index, "sandbox", "egress", "allow"), own))
+    for path, allowed in places:
+        if allowed:
+            problems.add(
+                draft.place(path),
+                path,
+                "the process sandbox cannot hold agents to a list, they reach the whole network; "
+                "use `--sandbox docker`, or take the list away",
+            )
+
+
 def _is_said_already(draft: Draft, path: KeyPath, kind: str) -> bool:
-    """Names were checked before; a list is not short where its entries have faults of their own."""
-    return kind == DUPLICATE_NAME or (kind == "too_short" and bool(draft.get(path)))
+    """Names were checked before; a list is not short where its entries have faults of their own.
+
+    And a default that is made from other fields waits for those.
+    """
+    if kind in (DUPLICATE_NAME, "default_factory_not_called"):
+        return True
+    return kind == "too_short" and bool(draft.get(path))
 
 
 def _mend(draft: Draft, error: ErrorDetails) -> bool:

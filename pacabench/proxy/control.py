@@ -4,11 +4,11 @@ Each message is one of the dataclasses below, its class name as ``"type"``. Both
 of the same version; a line that does not decode is an error and not ignored.
 
     harness -> sidecar   Configure (first line), Bind, Unbind, Shutdown
-    sidecar -> harness   Ready, LaneUp, LaneDown, Done (echoes ``seq``), Call, Waited, Health,
-                         Notice
+    sidecar -> harness   Ready, LaneUp, LaneDown, Done (echoes ``seq``), Call, Egress, Waited,
+                         Health, Notice
 
-Every ``Call`` of an attempt, and the last ``Waited``, is sent before the ``Done`` that answers its
-``Unbind``.
+Every ``Call`` and ``Egress`` of an attempt, and the last ``Waited``, is sent before the ``Done``
+that answers its ``Unbind``.
 End of file on stdin means that the harness died: the sidecar takes no new calls, lets those
 under way finish (``ORPHAN_GRACE_S``), and exits. What was not delivered is in the spool.
 """
@@ -18,12 +18,13 @@ from typing import Any, TypeAlias, get_args
 
 import orjson
 
-from pacabench.model import CallRecord, FailedTry, Usage
+from pacabench.model import CallRecord, EgressRecord, FailedTry, Usage
 from pacabench.proxy import lane as lane_holder
 from pacabench.proxy.pacing import State
 from pacabench.proxy.patience import Patience
 
 LANE_PORT = lane_holder.LANE_PORT
+WEB_PORT = lane_holder.WEB_PORT
 RUNTIME_DIR = lane_holder.RUNTIME_DIR
 LANE_SOCKET = lane_holder.LANE_SOCKET
 SPOOL_FILE = f"{RUNTIME_DIR}/calls.spool"
@@ -62,6 +63,8 @@ class Configure:
     patience: Patience = field(default_factory=Patience)
     live_waits: bool = False
     """Send ``Waited`` whenever an attempt begins or ends to wait, and not at its end alone."""
+    refused: list[str] = field(default_factory=list)
+    """Addresses that no agent may reach, though they be public: the harness's machine's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Bind:
     lane: str
     attempt_id: str
     key: str
+    allow: list[str] = field(default_factory=list)
+    """Entries of ``sandbox.egress.allow``: what it may reach through the lane's second port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,13 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Egress:
+    """A way out to the web ended, or was refused."""
+
+    record: EgressRecord
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """For the harness's log."""
 
@@ -159,6 +171,7 @@ Message: TypeAlias = (
     | LaneDown
     | Done
     | Call
+    | Egress
     | Waited
     | Health
     | Notice
@@ -186,6 +199,8 @@ def decode(line: bytes) -> Message:
             body["patience"] = Patience(**body["patience"])
         elif kind is Call:
             body["record"] = decode_call(body["record"])
+        elif kind is Egress:
+            body["record"] = decode_egress(body["record"])
         message: Message = kind(**body)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ControlError(f"not a control message: {line[:200]!r}") from error
@@ -198,3 +213,8 @@ def decode_call(body: dict[str, Any]) -> CallRecord:
     tries = tuple(FailedTry(**entry) for entry in body.get("failed_tries", ()))
     usage = None if usage is None else Usage(**usage)
     return CallRecord(**{**body, "usage": usage, "failed_tries": tries})
+
+
+def decode_egress(body: dict[str, Any]) -> EgressRecord:
+    """A way out from its JSON form (control channel and spool)."""
+    return EgressRecord(**body)

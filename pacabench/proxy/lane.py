@@ -1,11 +1,12 @@
-r"""The lane holder: opens the lane's listening socket and hands it to the sidecar.
+r"""The lane holder: opens the lane's listening sockets and hands them to the sidecar.
 
 Runs as ``python -m pacabench.proxy.lane LANE_ID`` in a container with nothing but loopback, and
-keeps that network namespace alive. The socket is opened *here*, so it belongs to the lane; the
-sidecar accepts on it from outside, so no byte is relayed and no route leads out.
+keeps that network namespace alive. The sockets are opened *here*, so they belong to the lane; the
+sidecar accepts on them from outside, so no byte is relayed and no route leads out.
 
-One message goes over the Unix socket: ``LANE_ID\n`` with the listening socket attached
-(``SCM_RIGHTS``). After that the connection only says, by its end, that one side is gone.
+One message goes over the Unix socket: ``LANE_ID\n`` with the listening sockets attached
+(``SCM_RIGHTS``): the proxy's, and the web's where some agent may reach some of it. After that the
+connection only says, by its end, that one side is gone.
 
 Standard library only and importing nothing of this package, so that it also runs as a bare file
 under ``python -I -S -E`` and one costs few milliseconds and little memory per lane.
@@ -20,6 +21,8 @@ from contextlib import suppress
 
 LANE_PORT = 8080
 """Where the proxy listens on 127.0.0.1 inside a lane."""
+WEB_PORT = 8081
+"""Where the way to the web is, for agents that have one."""
 RUNTIME_DIR = "/run/pacabench"
 """Where the volume that sidecar and lane holders share is mounted in both."""
 LANE_SOCKET = f"{RUNTIME_DIR}/lanes.sock"
@@ -58,28 +61,30 @@ def connect(path: str, *, within_s: float = _CONNECT_WITHIN_S) -> socket.socket:
             return connection
 
 
-def hold(lane: str, *, port: int = LANE_PORT, path: str = LANE_SOCKET) -> None:
-    """Hand the lane's socket over, then wait until the sidecar hangs up.
+def hold(lane: str, *, ports: list[int], path: str = LANE_SOCKET) -> None:
+    """Hand the lane's sockets over, then wait until the sidecar hangs up.
 
-    The own copy of the listening socket is closed: when the sidecar dies, so does the port, and an
-    agent's call fails at once where it would hang otherwise.
+    The own copies of the listening sockets are closed: when the sidecar dies, so do the ports, and
+    an agent's call fails at once where it would hang otherwise.
     """
-    listener = open_listener(port)
+    listeners = [open_listener(port) for port in ports]
     connection = connect(path)
-    socket.send_fds(connection, [f"{lane}\n".encode()], [listener.fileno()])
-    listener.close()
+    fds = [listener.fileno() for listener in listeners]
+    socket.send_fds(connection, [f"{lane}\n".encode()], fds)
+    for listener in listeners:
+        listener.close()
     with suppress(ConnectionError):
         while connection.recv(64):
             pass
 
 
 def main(arguments: list[str]) -> None:
-    """``LANE_ID [PORT [SOCKET]]``; port and socket differ from the defaults only in tests."""
+    """``LANE_ID [PORTS [SOCKET]]``: PORTS are ``8080,8081``; SOCKET differs only in tests."""
     # As process 1 of a container a signal without a handler would be ignored.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     lane, *rest = arguments
-    port = int(rest[0]) if rest else LANE_PORT
-    hold(lane, port=port, path=rest[1] if len(rest) > 1 else LANE_SOCKET)
+    ports = [int(port) for port in rest[0].split(",")] if rest else [LANE_PORT]
+    hold(lane, ports=ports, path=rest[1] if len(rest) > 1 else LANE_SOCKET)
 
 
 if __name__ == "__main__":

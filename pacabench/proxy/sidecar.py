@@ -24,6 +24,8 @@ from pacabench import __version__
 from pacabench.proxy import control
 from pacabench.proxy.gateway import Gateway
 from pacabench.proxy.spool import Spool
+from pacabench.proxy.web.addresses import AddressPolicy, own_networks
+from pacabench.proxy.web.server import WebGateway
 
 SHUTDOWN_GRACE_S = 5.0
 """For calls under way after ``Shutdown`` or SIGTERM."""
@@ -94,11 +96,14 @@ async def open_control() -> ControlChannel:
 
 
 class Sidecar:
-    """Ties the control channel, the lanes' socket and the gateway together."""
+    """Ties the control channel, the lanes' socket and the two gateways together."""
 
-    def __init__(self, channel: ControlChannel, gateway: Gateway, lane_socket: Path) -> None:
+    def __init__(
+        self, channel: ControlChannel, gateway: Gateway, web: WebGateway, lane_socket: Path
+    ) -> None:
         self._channel = channel
         self._gateway = gateway
+        self._web = web
         self._lane_socket = lane_socket
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
@@ -115,6 +120,7 @@ class Sidecar:
         try:
             await asyncio.wait({accepting, reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
             self._gateway.refuse_new()
+            await self._web.close()
             await self._gateway.drain(
                 grace_s=SHUTDOWN_GRACE_S if stopping.done() else control.ORPHAN_GRACE_S
             )
@@ -142,6 +148,7 @@ class Sidecar:
     def _bind(self, message: control.Bind) -> None:
         error = None
         try:
+            self._web.bind(message.lane, message.attempt_id, message.allow)
             self._gateway.bind(message.lane, message.attempt_id, message.key)
         except ValueError as problem:
             error = str(problem)
@@ -150,6 +157,7 @@ class Sidecar:
     async def _unbind(self, message: control.Unbind) -> None:
         error = None
         try:
+            await self._web.unbind(message.lane)
             await self._gateway.unbind(message.lane)
         except ValueError as problem:
             error = str(problem)
@@ -171,8 +179,10 @@ class Sidecar:
         """Serve the lane that comes over ``connection`` until its holder hangs up."""
         with connection:
             try:
-                lane, sock = await _receive_lane(connection)
+                lane, sock, web = await _receive_lane(connection)
                 await self._gateway.add_lane(lane, sock)
+                if web is not None:
+                    await self._web.add_lane(lane, web)
             except (OSError, ValueError) as problem:
                 self._channel.send(control.Notice("warning", f"a lane was refused: {problem}"))
                 return
@@ -181,12 +191,17 @@ class Sidecar:
             with suppress(OSError):
                 while await loop.sock_recv(connection, 64):
                     pass
+            await self._web.remove_lane(lane)
             await self._gateway.remove_lane(lane)
             self._channel.send(control.LaneDown(lane))
 
 
-async def _receive_lane(connection: socket.socket) -> tuple[str, socket.socket]:
-    """The lane's id and listening socket, out of the one message that a holder sends.
+async def _receive_lane(
+    connection: socket.socket,
+) -> tuple[str, socket.socket, socket.socket | None]:
+    """The lane's id and its listening sockets, out of the one message that a holder sends.
+
+    The first socket is the proxy's, the second, if it is there, the web's.
 
     Raises:
         ValueError: the message is not that.
@@ -205,22 +220,26 @@ async def _receive_lane(connection: socket.socket) -> tuple[str, socket.socket]:
         lane = hello[:-1].decode("ascii", "replace")
         if not hello.endswith(b"\n") or not _LANE_ID.fullmatch(lane):
             raise ValueError(f"no lane id in {hello!r}")
-        if len(fds) != 1:
-            raise ValueError(f"{len(fds)} sockets came with lane {lane}, not one")
-        return lane, _listening(fds.pop())
+        if len(fds) not in (1, 2):
+            raise ValueError(f"{len(fds)} sockets came with lane {lane}, not one or two")
+        sock, *others = _all_listening(fds)
+        return lane, sock, others[0] if others else None
     finally:
         for fd in fds:
             os.close(fd)
 
 
-def _listening(fd: int) -> socket.socket:
-    sock = socket.socket(fileno=fd)
-    if sock.family != socket.AF_INET or not sock.getsockopt(
-        socket.SOL_SOCKET, socket.SO_ACCEPTCONN
-    ):
-        sock.close()
-        raise ValueError("what came with it is no listening TCP socket")
-    return sock
+def _all_listening(fds: list[int]) -> list[socket.socket]:
+    """Sockets that take over ``fds``, which is empty then."""
+    socks = [socket.socket(fileno=fds.pop(0)) for _ in range(len(fds))]
+    for sock in socks:
+        if sock.family != socket.AF_INET or not sock.getsockopt(
+            socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+        ):
+            for each in socks:
+                each.close()
+            raise ValueError("what came with it is no listening TCP socket")
+    return socks
 
 
 async def _readable(connection: socket.socket) -> None:
@@ -268,19 +287,29 @@ async def _serve_as(
     if not isinstance(first, control.Configure):
         raise control.ControlError(f"Configure has to come first, not {type(first).__name__}")
     with closing(Spool(spool_file)) as spool:
+
+        def notice(text: str) -> None:
+            channel.send(control.Notice("warning", text))
+
         gateway = Gateway(
             first.providers,
             first.default,
             lambda record: channel.send(control.Call(record)),
             spool,
-            on_notice=lambda text: channel.send(control.Notice("warning", text)),
+            on_notice=notice,
             on_health=lambda *health: channel.send(control.Health(*health)),
             on_wait=lambda *wait: channel.send(control.Waited(*wait)),
             live_waits=first.live_waits,
             patience=first.patience,
         )
+        web = WebGateway(
+            lambda record: channel.send(control.Egress(record)),
+            spool,
+            policy=AddressPolicy([*own_networks(), *first.refused]),
+            on_notice=notice,
+        )
         async with gateway:
-            await Sidecar(channel, gateway, lane_socket).run()
+            await Sidecar(channel, gateway, web, lane_socket).run()
 
 
 def main() -> None:

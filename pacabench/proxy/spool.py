@@ -1,9 +1,9 @@
-"""Calls on disk, so that they survive the death of the harness and of the proxy itself.
+"""Calls and ways out on disk, so that they survive the death of harness and proxy.
 
-Append-only JSON lines of call records, one ``write`` each: ``{"begin": ...}`` when a request goes
-to the provider, ``{"end": ...}`` when it is over. A begin without an end was billed, maybe, and
-nobody knows how much. Not synced to the disk: it outlives processes; against the loss of the whole
-machine there is the journal.
+Append-only JSON lines, one ``write`` each. Of a call: ``{"begin": ...}`` when a request goes to the
+provider, ``{"end": ...}`` when it is over. A begin without an end was billed, maybe, and nobody
+knows how much. Of a way out to the web: ``{"egress": ...}``; the last one of an id counts. Not
+synced to the disk: it outlives processes; against the loss of the machine there is the journal.
 """
 
 import os
@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from pacabench.model import CallRecord
-from pacabench.proxy.control import decode_call
+from pacabench.model import CallRecord, EgressRecord
+from pacabench.proxy.control import decode_call, decode_egress
 from pacabench.proxy.record import CallDraft
 
 
@@ -42,11 +42,19 @@ class Spool:
         """
         self._write({"end": record})
 
+    def egress(self, record: EgressRecord) -> None:
+        """Note a way out as far as it is known; a later line of the same id takes its place.
+
+        Raises:
+            OSError: it could not be written (disk full).
+        """
+        self._write({"egress": record})
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
 
-    def _write(self, entry: dict[str, CallDraft | CallRecord]) -> None:
+    def _write(self, entry: dict[str, CallDraft | CallRecord | EgressRecord]) -> None:
         line = orjson.dumps(entry) + b"\n"
         if self._torn:
             line = b"\n" + line
@@ -56,11 +64,19 @@ class Spool:
 
 def read_spool(path: str | Path) -> list[CallRecord]:
     """The calls in a spool file; none where there is no file. See :func:`parse_spool`."""
+    return parse_spool(_read(path))
+
+
+def read_egress(path: str | Path) -> list[EgressRecord]:
+    """The ways out in a spool file; none where there is no file. See :func:`parse_egress`."""
+    return parse_egress(_read(path))
+
+
+def _read(path: str | Path) -> bytes:
     try:
-        content = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError:
-        return []
-    return parse_spool(content)
+        return b""
 
 
 def parse_spool(content: bytes) -> list[CallRecord]:
@@ -82,3 +98,15 @@ def _entry(line: bytes) -> CallRecord | None:
         return decode_call(entry.get("end") or entry["begin"])
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def parse_egress(content: bytes) -> list[EgressRecord]:
+    """Every way out in order of its start, once, as its last line has it."""
+    found: dict[str, EgressRecord] = {}
+    for line in content.split(b"\n"):
+        try:
+            record = decode_egress(orjson.loads(line)["egress"])
+        except (KeyError, TypeError, ValueError):
+            continue
+        found[record.egress_id] = record
+    return list(found.values())

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.rule import Rule
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pacabench.errors import JournalError, UsageError
-from pacabench.model import SCRIPTED_PROVIDER, CaseKey, CaseResult, MeteredCall
+from pacabench.model import SCRIPTED_PROVIDER, CaseEgress, CaseKey, CaseResult, MeteredCall
 from pacabench.report.printable import printable, printable_block, printable_json
 from pacabench.report.tables import FittingTable, name_text, outcome_text
 from pacabench.report.view import RunView
@@ -26,6 +26,8 @@ _CELL_CHARS = 200
 _BLOCK_CHARS = 4000
 _TAIL_CHARS = 3000
 _CALLS_SHOWN = 100
+_EGRESS_STYLES = {"allowed": "", "denied": "bold red", "failed": "yellow"}
+_Keyed = TypeVar("_Keyed", CaseResult, MeteredCall, CaseEgress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class CaseHistory:
     calls: Sequence[MeteredCall]
     logs: Mapping[str, str]
     """Attempt id to what the agent wrote on stdout besides its answer. Untrusted."""
+    egress: Sequence[CaseEgress] = ()
 
 
 def cases_table(view: RunView, *, limit: int | None = None) -> RenderableType:
@@ -88,22 +91,23 @@ def find_case(record: RunRecord, case_id: str) -> list[CaseHistory]:
         UsageError: no attempt at such a case, and no call of one, is on record.
         JournalError: a file cannot be read.
     """
-    attempts: dict[CaseKey, list[CaseResult]] = {}
-    calls: dict[CaseKey, list[MeteredCall]] = {}
-    for result in record.results():
-        if result.key.case_id == case_id:
-            attempts.setdefault(result.key, []).append(result)
-    for metered in record.calls():
-        if metered.key.case_id == case_id:
-            calls.setdefault(metered.key, []).append(metered)
-    keys = sorted(attempts.keys() | calls.keys())
+    attempts = _of_case(record.results(), case_id)
+    calls = _of_case(record.calls(), case_id)
+    egress = _of_case(record.egress(), case_id)
+    keys = sorted(attempts.keys() | calls.keys() | egress.keys())
     if not keys:
         raise UsageError(
             f"run {record.run_id} has no result of a case {case_id!r}; "
             "`pacabench show RUN --cases` lists those it has"
         )
     return [
-        CaseHistory(key, mine := attempts.get(key, []), calls.get(key, []), _logs(record, mine))
+        CaseHistory(
+            key,
+            mine := attempts.get(key, []),
+            calls.get(key, []),
+            _logs(record, mine),
+            egress.get(key, []),
+        )
         for key in keys
     ]
 
@@ -119,8 +123,16 @@ def _logs(record: RunRecord, attempts: Iterable[CaseResult]) -> dict[str, str]:
     return logs
 
 
+def _of_case(entries: Iterable[_Keyed], case_id: str) -> dict[CaseKey, list[_Keyed]]:
+    found: dict[CaseKey, list[_Keyed]] = {}
+    for entry in entries:
+        if entry.key.case_id == case_id:
+            found.setdefault(entry.key, []).append(entry)
+    return found
+
+
 def case_detail(histories: Iterable[CaseHistory]) -> RenderableType:
-    """One case, for each agent and data set: its attempts and its LLM calls."""
+    """One case, for each agent and data set: its attempts, its LLM calls, its ways out."""
     return Group(*(part for history in histories for part in _history(history)))
 
 
@@ -136,6 +148,8 @@ def _history(history: CaseHistory) -> Iterator[RenderableType]:
         yield _calls_table(history.calls)
     else:
         yield Text("no LLM calls", style="dim")
+    if history.egress:
+        yield _egress_table(history.egress)
 
 
 def _attempt(result: CaseResult, said: str) -> Iterator[RenderableType]:
@@ -253,6 +267,33 @@ def _cost(metered: MeteredCall) -> str:
     if metered.cost_usd is not None:
         return f"${metered.cost_usd:.6f}"
     return "scripted" if metered.call.provider == SCRIPTED_PROVIDER else UNKNOWN
+
+
+def _egress_table(ways: Sequence[CaseEgress]) -> RenderableType:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("Web", "Address", "Verdict"):
+        table.add_column(name, overflow="fold")
+    for name in ("Time", "Up", "Down"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for way in ways[:_CALLS_SHOWN]:
+        table.add_row(*_egress_row(way))
+    return Group(table, *_left_out(len(ways) - _CALLS_SHOWN, "ways out"))
+
+
+def _egress_row(way: CaseEgress) -> list[RenderableType]:
+    egress = way.egress
+    port = "" if egress.port is None else f":{egress.port}"
+    told = egress.verdict + (" (recovered)" if way.recovered else "")
+    if egress.detail is not None:
+        told += f": {egress.detail}"
+    return [
+        name_text(f"{egress.method} {egress.host}{port}".strip() or NONE),
+        name_text(egress.address or NONE),
+        name_text(told, _EGRESS_STYLES[egress.verdict]),
+        duration(egress.duration_ms),
+        count(egress.bytes_up),
+        count(egress.bytes_down),
+    ]
 
 
 def _left_out(number: int, what: str) -> list[Text]:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from pacabench.model import CaseResult
+from pacabench.report.egress import export_egress
 from pacabench.report.view import RunView
 from pacabench.stats import AgentSummary, CallFigures
 from pacabench.store import BrokenRun, RunRecord
@@ -147,6 +148,7 @@ def _case(view: RunView, result: CaseResult) -> dict[str, Any]:
         "provider_wait_ms": result.provider_wait_ms,
         "ttft_ms": figures.ttft_ms,
         **_usage(figures.usage),
+        "egress": export_egress(view.egress.get(key)),
     }
 
 

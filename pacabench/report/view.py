@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pacabench.model import CaseKey, CaseResult
+from pacabench.report.egress import EgressFigures, add_up_egress
 from pacabench.stats import Summary, summarise
 from pacabench.store import RunRecord
 
@@ -19,6 +20,8 @@ class RunView:
     summary: Summary
     _places: Mapping[CaseKey, int]
     """Where the deciding result of each case begins in the file."""
+    egress: Mapping[CaseKey, EgressFigures] = field(default_factory=dict)
+    """Of the cases that tried to reach the web, in all their attempts."""
 
     def case_keys(self) -> list[CaseKey]:
         """Every case with a result, by agent, data set, case id and epoch; 2 comes before 10."""
@@ -56,4 +59,4 @@ def read_view(record: RunRecord) -> RunView:
             yield result
 
     summary = summarise(results(), record.calls(), record.manifest.planned_cases)
-    return RunView(record, summary, places)
+    return RunView(record, summary, places, add_up_egress(record.egress()))

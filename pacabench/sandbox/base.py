@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pacabench.config.schema import AgentConfig, SandboxConfig, SandboxProfile
 from pacabench.events import Listener
-from pacabench.model import CallRecord, ExitFacts
+from pacabench.model import CallRecord, EgressRecord, ExitFacts
 from pacabench.owner import Owner
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.pacing import State
@@ -15,6 +15,8 @@ from pacabench.proxy.patience import Patience
 
 CallSink = Callable[[CallRecord], None]
 """Gets every LLM call when it ends. Called in the event loop's thread; must not block."""
+EgressSink = Callable[[EgressRecord], None]
+"""Gets every way out to the web when it ends, allowed or not. As :data:`CallSink`."""
 
 WaitSink = Callable[[str, bool, float], None]
 """Gets an attempt's id, whether it waits for its provider now, and for how many milliseconds it did
@@ -76,6 +78,12 @@ class SandboxContext:
     """Tell of waits as they begin and end, and not of their sum alone."""
     patience: Patience = field(default_factory=Patience)
     """Of the proxy with providers."""
+    on_egress: EgressSink = lambda _: None
+
+    @property
+    def web(self) -> bool:
+        """Some agent may reach some of the web."""
+        return any(agent.sandbox.allowed_web for agent in self.agents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,7 @@ class Session(Protocol):
         ...
 
     async def unbind(self) -> None:
-        """Refuse further calls. On return every call of the attempt went to the call sink.
+        """Refuse further calls, and ways out. On return all of the attempt's went to their sinks.
 
         Never raises for a dead lane: what it had recorded is delivered.
 

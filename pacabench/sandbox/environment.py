@@ -1,4 +1,4 @@
-"""The variables that an agent starts with, and through which its SDK finds the proxy."""
+"""The variables that an agent starts with, and through which it finds the proxy and the web."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -114,3 +114,14 @@ def agent_variables(
             name, _, value = line.partition("=")
             found.setdefault(name, value.format(**values))
     return own | found
+
+
+def web_variables(origin: str) -> dict[str, str]:
+    """The way to the web, in the variables that most clients look at.
+
+    LLM calls do not go that way: their proxy is on loopback.
+    """
+    proxy = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), origin)
+    both = proxy | {"NO_PROXY": "127.0.0.1,localhost"}
+    # curl reads some in lower case only.
+    return both | {name.lower(): value for name, value in both.items()}

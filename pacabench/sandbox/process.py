@@ -42,8 +42,14 @@ async def open_process_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox
     """A sandbox of plain processes. What dead harnesses left running is ended first.
 
     Raises:
-        SandboxUnavailableError: an agent's Python environment cannot be made, or one has services.
+        SandboxUnavailableError: an agent's Python environment cannot be made, or one has services,
+            or a list of what it may reach, which nothing here would hold it to.
     """
+    if context.web:
+        raise SandboxUnavailableError(
+            "the process sandbox cannot hold agents to `sandbox.egress.allow`: they reach the "
+            "whole network; use `--sandbox docker`, or take the list away"
+        )
     for agent in context.agents:
         if agent.config.services:
             raise SandboxUnavailableError(

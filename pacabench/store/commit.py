@@ -24,12 +24,13 @@ class GroupCommit:
     """A thread that writes results and waits for the disk, so that the event loop never does.
 
     While it syncs one batch the next one gathers: the slower the disk, the larger the batches.
-    Calls go to disk before the results they belong to, so a result that counts has all its calls.
+    What ``before`` holds (calls, ways out) goes to disk before the results it belongs to, so a
+    result that counts has all of it.
     """
 
-    def __init__(self, results: Journal, calls: Journal) -> None:
+    def __init__(self, results: Journal, *before: Journal) -> None:
         self._results = results
-        self._calls = calls
+        self._before = before
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="pacabench-journal", daemon=True)
@@ -59,7 +60,8 @@ class GroupCommit:
         while (first := self._queue.get()) is not None:
             batch, last = self._gather(first)
             try:
-                self._calls.sync()
+                for journal in self._before:
+                    journal.sync()
                 self._results.append([waiting.payload for waiting in batch])
                 self._results.sync()
             except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait get it

@@ -106,6 +106,8 @@ class Session(_Part):
     """How much of ``results.jsonl`` was surely on disk at its end."""
     calls_bytes: int = 0
     """As ``results_bytes``, of ``calls.jsonl``."""
+    egress_bytes: int = 0
+    """As ``results_bytes``, of ``egress.jsonl``."""
 
 
 class Manifest(_Part):

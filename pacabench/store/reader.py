@@ -10,12 +10,13 @@ from typing import BinaryIO, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from pacabench.errors import JournalError
-from pacabench.model import CaseResult, MeteredCall
+from pacabench.model import CaseEgress, CaseResult, MeteredCall
 from pacabench.store.files import file_error, open_regular
 from pacabench.store.lines import VERSION, durable_of, is_whole, version_of
 
 RESULTS = "results.jsonl"
 CALLS = "calls.jsonl"
+EGRESS = "egress.jsonl"
 _LONGEST_LINE = 1 << 30
 """A longer one is damage: an answer has at most 32 MB, and JSON escapes make six of one byte."""
 _BUFFER_BYTES = 1 << 18
@@ -35,6 +36,13 @@ class _CallLine:
     v: int
     durable: int
     call: MeteredCall
+
+
+@dataclass(frozen=True, slots=True)
+class _EgressLine:
+    v: int
+    durable: int
+    egress: CaseEgress
 
 
 class JournalReader(Generic[T]):
@@ -130,9 +138,17 @@ def read_calls(run_dir: Path, *, synced: int = 0) -> JournalReader[MeteredCall]:
     )
 
 
-def check_calls(run_dir: Path, *, synced: int = 0) -> JournalReader[None]:
-    """As :func:`read_calls`, but only checksums are looked at: several times as fast."""
-    return JournalReader(run_dir / CALLS, lambda _: None, synced=synced)
+def read_egress(run_dir: Path, *, synced: int = 0) -> JournalReader[CaseEgress]:
+    """The ways out to the web of the run in ``run_dir``; ``synced`` as in :func:`read_results`."""
+    adapter = _egress_adapter()
+    return JournalReader(
+        run_dir / EGRESS, lambda line: adapter.validate_json(line).egress, synced=synced
+    )
+
+
+def check_lines(path: Path, *, synced: int = 0) -> JournalReader[None]:
+    """Any journal file, of which only checksums are looked at: several times as fast."""
+    return JournalReader(path, lambda _: None, synced=synced)
 
 
 @cache
@@ -143,6 +159,11 @@ def _result_adapter() -> TypeAdapter[_ResultLine]:
 @cache
 def _call_adapter() -> TypeAdapter[_CallLine]:
     return TypeAdapter(_CallLine)
+
+
+@cache
+def _egress_adapter() -> TypeAdapter[_EgressLine]:
+    return TypeAdapter(_EgressLine)
 
 
 def _lines(path: Path, file: BinaryIO, size: int) -> Iterator[bytes]:

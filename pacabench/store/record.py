@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from pacabench.errors import JournalError, RunNotFoundError
-from pacabench.model import CaseResult, MeteredCall
+from pacabench.model import CaseEgress, CaseResult, MeteredCall
 from pacabench.owner import Owner
 from pacabench.store.lock import lock_holder
 from pacabench.store.manifest import Manifest, has_manifest, read_manifest
-from pacabench.store.reader import JournalReader, read_calls, read_results
+from pacabench.store.reader import EGRESS, JournalReader, read_calls, read_egress, read_results
 
 RunStatus: TypeAlias = Literal["running", "finished", "stopped", "interrupted"]
 """``interrupted``: the manifest says ``running``, but no harness holds the run. It was killed."""
@@ -49,6 +49,17 @@ class RunRecord:
             JournalError: the file is damaged or cannot be read.
         """
         return (call for _, call in read_calls(self.run_dir, synced=self._synced("calls_bytes")))
+
+    def egress(self) -> Iterator[CaseEgress]:
+        """All ways out to the web that agents tried, in the order in which they ended.
+
+        Raises:
+            JournalError: the file is damaged or cannot be read.
+        """
+        synced = self._synced("egress_bytes")
+        if not synced and not os.path.lexists(self.run_dir / EGRESS):
+            return iter(())  # a run of a version that had none
+        return (way for _, way in read_egress(self.run_dir, synced=synced))
 
     def results_file(self) -> JournalReader[CaseResult]:
         """The results with their places in the file, for reading single ones again."""

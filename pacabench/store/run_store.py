@@ -7,13 +7,13 @@ import os
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pacabench.errors import JournalError, UsageError
-from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall
+from pacabench.model import CallRecord, CaseEgress, CaseKey, CaseResult, MeteredCall
 from pacabench.owner import Owner, current_owner
 from pacabench.store.commit import GroupCommit
 from pacabench.store.files import file_error, make_directory, sync_directory, write_new
@@ -34,13 +34,15 @@ from pacabench.store.manifest import (
 from pacabench.store.names import check_run_id
 from pacabench.store.reader import (
     CALLS,
+    EGRESS,
     RESULTS,
     JournalReader,
-    check_calls,
+    check_lines,
     read_calls,
+    read_egress,
     read_results,
 )
-from pacabench.store.spool import read_spools, remove_spool
+from pacabench.store.spool import SpoolFile, read_spools, remove_spool
 
 T = TypeVar("T")
 
@@ -73,7 +75,8 @@ class RunStore:
         self._lock = lock
         self._results = Journal(run_dir / RESULTS, "result")
         self._calls = Journal(run_dir / CALLS, "call")
-        self._commit = GroupCommit(self._results, self._calls)
+        self._egress = Journal(run_dir / EGRESS, "egress")
+        self._commit = GroupCommit(self._results, self._calls, self._egress)
 
     @classmethod
     def create(cls, runs_dir: Path, manifest: Manifest, config_text: str) -> Self:
@@ -121,15 +124,23 @@ class RunStore:
         with contextlib.ExitStack() as undo:
             undo.callback(lock.release)
             sessions = read_manifest(run_dir).sessions
-            synced = max((session.results_bytes for session in sessions), default=0)
-            reader = read_results(run_dir, synced=synced)
+
+            def synced(name: str) -> int:
+                return max((getattr(session, name) for session in sessions), default=0)
+
+            reader = read_results(run_dir, synced=synced("results_bytes"))
             results = [_slim(result) for _, result in reader]
-            synced = max((session.calls_bytes for session in sessions), default=0)
-            calls = check_calls(run_dir, synced=synced)
-            for _ in calls:
-                pass
-            # Only now, when both files are known to be sound, is one of them touched.
-            store = cls(run_dir, lock, results, [*_repair(reader), *_repair(calls)])
+            others = [check_lines(run_dir / CALLS, synced=synced("calls_bytes"))]
+            if synced("egress_bytes") or os.path.lexists(run_dir / EGRESS):
+                others.append(check_lines(run_dir / EGRESS, synced=synced("egress_bytes")))
+            for file in others:
+                for _ in file:
+                    pass
+            # Only now, when all files are known to be sound, is one of them touched.
+            if len(others) == 1:  # a run of a version that had none
+                write_new(run_dir / EGRESS, b"")
+            repairs = [*_repair(reader), *(text for file in others for text in _repair(file))]
+            store = cls(run_dir, lock, results, repairs)
             undo.pop_all()
         return store
 
@@ -190,6 +201,7 @@ class RunStore:
         """
         self._commit.close()
         self._calls.sync()
+        self._egress.sync()
         now = utc_now()
         sessions = list(self.manifest.sessions)
         if sessions:
@@ -198,6 +210,7 @@ class RunStore:
                 "ended": ended,
                 "results_bytes": self._results.durable,
                 "calls_bytes": self._calls.durable,
+                "egress_bytes": self._egress.durable,
             }
             sessions[-1] = sessions[-1].model_copy(update=news)
         self.update_manifest(
@@ -219,7 +232,7 @@ class RunStore:
         self.manifest = manifest
 
     async def append_result(self, result: CaseResult) -> None:
-        """Return once ``result`` and all calls that were appended before it are on disk.
+        """Return once ``result`` and all that was appended before it are on disk.
 
         Many that wait share one fsync. On cancellation it still gets there first.
 
@@ -236,15 +249,20 @@ class RunStore:
         it cannot be written, the attempt's :meth:`append_result` says so and ends the run.
         """
         with contextlib.suppress(JournalError):
-            self._put_call(call)
+            self._put(self._calls, call)
+
+    def append_egress(self, way: CaseEgress) -> None:
+        """Hand a way out to the system, as :meth:`append_call` does a call."""
+        with contextlib.suppress(JournalError):
+            self._put(self._egress, way)
 
     def import_spool(
         self, keys: Iterable[CaseKey], cost: Callable[[CallRecord], float | None]
     ) -> int:
         """Take over what proxies left in ``spool/`` and no harness heard of; how many calls.
 
-        Idempotent: a call that is on record is passed over, and a file goes when all its calls are
-        on disk. A file with calls of no case in ``keys`` stays for a later session.
+        Idempotent: what is on record is passed over, and a file goes when all of it is on disk. A
+        file with something of no case in ``keys`` stays for a later session.
 
         Raises:
             JournalError: a file cannot be read, or the journal not written.
@@ -259,13 +277,27 @@ class RunStore:
             for call in spool.calls:
                 key = owners.get(call.attempt_id.partition("-")[0])
                 if call.call_id not in known and key is not None:
-                    self._put_call(MeteredCall(key, call, cost(call), recovered=True))
+                    self._put(self._calls, MeteredCall(key, call, cost(call), recovered=True))
                     known.add(call.call_id)
                     added += 1
             self._calls.sync()
-            if all(call.call_id in known for call in spool.calls):
+            all_ways = self._import_egress(spool, owners)
+            if all_ways and all(call.call_id in known for call in spool.calls):
                 remove_spool(spool)
         return added
+
+    def _import_egress(self, spool: SpoolFile, owners: Mapping[str, CaseKey]) -> bool:
+        """Take over the ways out; whether all of them are on record then."""
+        if not spool.egress:
+            return True
+        known = {way.egress.egress_id for _, way in read_egress(self.run_dir)}
+        for record in spool.egress:
+            key = owners.get(record.attempt_id.partition("-")[0])
+            if record.egress_id not in known and key is not None:
+                self._put(self._egress, CaseEgress(key, record, recovered=True))
+                known.add(record.egress_id)
+        self._egress.sync()
+        return all(record.egress_id in known for record in spool.egress)
 
     async def keep_log(self, attempt_id: str, log: bytes, stderr: str) -> str | None:
         """Keep what an agent wrote besides its answer; the file's name, None where it is nothing.
@@ -291,24 +323,25 @@ class RunStore:
             self._commit.close()
             self._results.close()
             self._calls.close()
+            self._egress.close()
             self._lock.release()
 
     def discard(self) -> None:
         """Remove the run's directory, unless something in it tells of a case, a call or a fault."""
         told = any(
             path.stat().st_size
-            for name in (RESULTS, CALLS, "logs", "spool")
+            for name in (RESULTS, CALLS, EGRESS, "logs", "spool")
             for path in _files(self.run_dir / name)
         )
         self.close()
         if not told:
             shutil.rmtree(self.run_dir, ignore_errors=True)
 
-    def _put_call(self, call: MeteredCall) -> None:
-        """One file that cannot be written ends both; the writer of results sees to that itself."""
+    def _put(self, journal: Journal, record: MeteredCall | CaseEgress) -> None:
+        """One file that cannot be written ends all; the writer of results sees to that itself."""
         if self._results.failure is not None:
             raise self._results.failure
-        self._calls.append([encode(call)])
+        journal.append([encode(record)])
 
 
 def _furnish(draft: Path, manifest: Manifest, config_text: str) -> None:
@@ -316,6 +349,7 @@ def _furnish(draft: Path, manifest: Manifest, config_text: str) -> None:
         (draft / folder).mkdir()
     write_new(draft / RESULTS, b"")
     write_new(draft / CALLS, b"")
+    write_new(draft / EGRESS, b"")
     write_new(draft / "config.yaml", config_text.encode("utf-8", "surrogateescape"))
     write_new(draft / "run.json", encode_manifest(manifest))
     sync_directory(draft)

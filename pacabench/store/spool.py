@@ -1,4 +1,4 @@
-"""``spool/``: calls that a proxy noted by itself, for when no harness is there to hear of them."""
+"""``spool/``: what a proxy noted by itself, for when no harness is there to hear of it."""
 
 import fcntl
 import os
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pacabench.errors import JournalError
-from pacabench.model import CallRecord
-from pacabench.proxy.spool import parse_spool
+from pacabench.model import CallRecord, EgressRecord
+from pacabench.proxy.spool import parse_egress, parse_spool
 from pacabench.store.files import file_error, open_regular, sync_directory
 
 _FOLDER = "spool"
@@ -21,6 +21,7 @@ class SpoolFile:
 
     path: Path
     calls: Sequence[CallRecord]
+    egress: Sequence[EgressRecord]
 
 
 def read_spools(run_dir: Path) -> list[SpoolFile]:
@@ -48,7 +49,8 @@ def _read(path: Path) -> SpoolFile | None:
     with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return SpoolFile(path, parse_spool(file.read()))
+            content = file.read()
+            return SpoolFile(path, parse_spool(content), parse_egress(content))
         except BlockingIOError:
             return None
         except OSError as error:
@@ -56,7 +58,7 @@ def _read(path: Path) -> SpoolFile | None:
 
 
 def remove_spool(spool: SpoolFile) -> None:
-    """Remove a file whose calls are all on record.
+    """Remove a file of which all is on record.
 
     Raises:
         JournalError: it cannot be removed.

@@ -1,12 +1,14 @@
-"""Results, calls and manifests as a run leaves them, for tests of what reads or keeps them."""
+"""What a run leaves on disk, piece by piece, for tests of what reads or keeps it."""
 
 import secrets
 from typing import Any
 
 from pacabench.model import (
     CallRecord,
+    CaseEgress,
     CaseKey,
     CaseResult,
+    EgressRecord,
     Evaluation,
     MeteredCall,
     Outcome,
@@ -70,6 +72,27 @@ def fake_metered(
         "response_bytes": 200,
     }
     return MeteredCall(result.key, CallRecord(**{**fields, **changes}), cost_usd, recovered)
+
+
+def fake_egress(result: CaseResult, *, recovered: bool = False, **changes: Any) -> CaseEgress:
+    """A way out that ``result``'s attempt was allowed; ``changes`` replace fields of its record."""
+    fields: dict[str, Any] = {
+        "egress_id": secrets.token_hex(12),
+        "attempt_id": result.attempt_id,
+        "method": "CONNECT",
+        "host": "en.wikipedia.org",
+        "port": 443,
+        "address": "198.35.26.96",
+        "verdict": "allowed",
+        "reason": None,
+        "detail": None,
+        "status": None,
+        "bytes_up": 1000,
+        "bytes_down": 50_000,
+        "started_at": 1_700_000_000.0,
+        "duration_ms": 20.0,
+    }
+    return CaseEgress(result.key, EgressRecord(**{**fields, **changes}), recovered)
 
 
 def fake_manifest(run_id: str = "run-1", **changes: Any) -> Manifest:

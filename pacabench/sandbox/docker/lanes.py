@@ -7,7 +7,7 @@ agent container at a time, with its services: two in it could talk to each other
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pacabench.aio import finish
@@ -53,6 +53,8 @@ class HolderRecipe:
     image: str
     volume: str
     labels: Mapping[str, str]
+    ports: Sequence[int]
+    """Opened in each lane: the proxy's, and the web's where some agent may reach some of it."""
 
 
 class LanePool:
@@ -147,9 +149,10 @@ class LanePool:
 
     async def _start_holder(self, lane: Lane) -> None:
         doing = "starting a lane holder"
+        ports = ",".join(map(str, self._recipe.ports))
         body = holder_container(
             image=self._recipe.image,
-            command=["python3", "-m", "pacabench.proxy.lane", lane.lane_id],
+            command=["python3", "-m", "pacabench.proxy.lane", lane.lane_id, ports],
             volume=self._recipe.volume,
             labels=self._recipe.labels,
         )

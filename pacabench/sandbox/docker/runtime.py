@@ -10,22 +10,27 @@ from pathlib import Path
 from pacabench.aio import finish
 from pacabench.errors import SandboxError
 from pacabench.events import Notice
-from pacabench.proxy.control import ProviderSpec
-from pacabench.proxy.spool import read_spool
+from pacabench.proxy.control import LANE_PORT, WEB_PORT, Configure, ProviderSpec
+from pacabench.proxy.spool import read_egress, read_spool
 from pacabench.sandbox.base import SandboxContext
 from pacabench.sandbox.docker import containers
 from pacabench.sandbox.docker.attach import attach
-from pacabench.sandbox.docker.egress import Egress, make_network, remove_network
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.labels import Role, RunLabels
 from pacabench.sandbox.docker.lanes import HolderRecipe, LanePool
 from pacabench.sandbox.docker.profile import sidecar_container
 from pacabench.sandbox.docker.sidecar import Sidecar, log_writer
+from pacabench.sandbox.docker.sidecar_network import (
+    SidecarNetwork,
+    machine_addresses,
+    make_network,
+    remove_network,
+)
 from pacabench.sandbox.docker.spool import fetch_spool
 from pacabench.sandbox.docker.volume import make_volume, remove_volume
 
 _NOBODY = ProviderSpec("nobody", "scripted")
-"""Stands in where the proxy is off: nothing is ever bound, so every call is refused."""
+"""Stands in where the proxy is off: no agent gets a key for it, so every call is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class RuntimePlan:
     labels: RunLabels
     image: str
     """Of the sidecar and the lane holders."""
-    egress: Egress
+    network: SidecarNetwork
     most_lanes: int
 
 
@@ -66,14 +71,14 @@ async def open_runtime(plan: RuntimePlan) -> AsyncIterator[Runtime]:
     volume: str | None = None
     container = ""
     try:
-        if plan.egress.kind == "bridge" and plan.egress.network is None:
+        if plan.network.kind == "bridge" and plan.network.existing is None:
             network = await finish(make_network(engine, plan.labels))
         volume = await finish(make_volume(engine, plan.labels))
         body = sidecar_container(
             image=plan.image,
             command=["python3", "-m", "pacabench.proxy.sidecar"],
             volume=volume,
-            network=network or plan.egress.network or plan.egress.kind,
+            network=network or plan.network.existing or plan.network.kind,
             labels=plan.labels.of(role),
         )
         container = await finish(containers.create(engine, body, doing="making the sidecar"))
@@ -90,16 +95,14 @@ async def _serving(plan: RuntimePlan, container: str, volume: str) -> AsyncItera
     log.parent.mkdir(exist_ok=True)
     attachment = await attach(plan.engine, container, on_stderr=log_writer(log))
     sidecar = Sidecar(attachment, context)
-    recipe = HolderRecipe(plan.image, volume, plan.labels.of(Role.LANE))
+    ports = [LANE_PORT, WEB_PORT] if context.web else [LANE_PORT]
+    recipe = HolderRecipe(plan.image, volume, plan.labels.of(Role.LANE), ports)
     lanes = LanePool(plan.engine, sidecar, recipe, most=plan.most_lanes)
     runtime = Runtime(sidecar, lanes, asyncio.Event())
     try:
         async with sidecar:
             await containers.start(plan.engine, container, doing="starting the sidecar")
-            if plan.egress.providers:
-                await sidecar.configure(plan.egress.providers, context.default_provider)
-            else:
-                await sidecar.configure([_NOBODY], _NOBODY.name)
+            await sidecar.configure(_configuration(plan))
             try:
                 yield runtime
             finally:
@@ -108,6 +111,18 @@ async def _serving(plan: RuntimePlan, container: str, volume: str) -> AsyncItera
         runtime.salvaged.set()
         await finish(lanes.close())
         await finish(attachment.close())
+
+
+def _configuration(plan: RuntimePlan) -> Configure:
+    context = plan.context
+    providers = list(plan.network.providers)
+    return Configure(
+        providers or [_NOBODY],
+        context.default_provider if providers else _NOBODY.name,
+        context.patience,
+        context.live_waits,
+        refused=machine_addresses() if context.web else [],
+    )
 
 
 async def _end(plan: RuntimePlan, runtime: Runtime, container: str) -> None:
@@ -128,7 +143,8 @@ async def _salvage(plan: RuntimePlan, runtime: Runtime, container: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spool"
         if await fetch_spool(plan.engine, container, path):
-            runtime.sidecar.deliver_missing(await asyncio.to_thread(read_spool, path))
+            calls = await asyncio.to_thread(read_spool, path)
+            runtime.sidecar.deliver_missing([*calls, *await asyncio.to_thread(read_egress, path)])
 
 
 async def _remove_all(

@@ -11,7 +11,7 @@ from pacabench.aio import finish, together
 from pacabench.config.schema import SandboxConfig
 from pacabench.errors import ImageError, SandboxError, SandboxUnavailableError
 from pacabench.events import Notice, Preparing
-from pacabench.proxy.control import LANE_PORT
+from pacabench.proxy.control import LANE_PORT, WEB_PORT
 from pacabench.sandbox.base import (
     AgentProfile,
     Sandbox,
@@ -20,7 +20,6 @@ from pacabench.sandbox.base import (
     SandboxFacts,
     Session,
 )
-from pacabench.sandbox.docker.egress import plan_egress
 from pacabench.sandbox.docker.engine import Engine, open_engine
 from pacabench.sandbox.docker.images import AgentImage, ensure_agent_image, ensure_sidecar_image
 from pacabench.sandbox.docker.labels import Role, RunLabels
@@ -32,12 +31,14 @@ from pacabench.sandbox.docker.runtime import RuntimePlan
 from pacabench.sandbox.docker.service import ServicePlan
 from pacabench.sandbox.docker.services import Services, plan_services
 from pacabench.sandbox.docker.session import DockerSession, agent_command
+from pacabench.sandbox.docker.sidecar_network import plan_network
 from pacabench.sandbox.docker.supervisor import Supervisor, supervise
 from pacabench.sandbox.docker.sweep import remove_session, sweep
-from pacabench.sandbox.environment import agent_variables, virtual_key
+from pacabench.sandbox.environment import agent_variables, virtual_key, web_variables
 from pacabench.sandbox.teardown import see_out
 
 _ORIGIN = f"http://127.0.0.1:{LANE_PORT}"
+_WEB_ORIGIN = f"http://127.0.0.1:{WEB_PORT}"
 _STARTS_PER_CORE = 2
 """With more starts at a time the engine gets slower, not faster."""
 
@@ -71,15 +72,15 @@ async def open_docker_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox]
         sidecar_image = await ensure_sidecar_image(
             engine, cache_dir=context.cache_dir, listener=context.listener
         )
-        egress = plan_egress(context.providers, info)
-        if egress.notice is not None:
-            context.listener(Notice("info", egress.notice))
+        network = plan_network(context.providers, info, web=context.web)
+        if network.notice is not None:
+            context.listener(Notice("info", network.notice))
         plan = RuntimePlan(
             engine=engine,
             context=context,
             labels=labels,
             image=sidecar_image,
-            egress=egress,
+            network=network,
             most_lanes=context.concurrency,
         )
         try:
@@ -236,6 +237,7 @@ class DockerSandbox:
             services,
             doing=f"starting agent {agent.name!r}",
             rooted=not profile_of(agent.sandbox).own_user,
+            allow=agent.sandbox.allowed_web,
         )
 
     async def open(
@@ -246,18 +248,20 @@ class DockerSandbox:
         *,
         doing: str,
         rooted: bool = False,
+        allow: Sequence[str] = (),
         alter: Alteration | None = None,
     ) -> DockerSession:
         """Start a container in a free lane; ``make_box`` gets the lane and the virtual key.
 
         ``rooted``: its agent runs as root, and so needs a lane that no other agent comes into.
+        ``allow``: what of the web it may reach.
         Only the audit gives ``alter``: its positive controls take one protection away.
 
         Raises:
             SandboxError, SandboxUnavailableError: as :meth:`start`.
         """
         labels = self._plan.labels
-        lane, key, session = await self._enter(services, rooted=rooted)
+        lane, key, session = await self._enter(services, allow, rooted=rooted)
         try:
             body = agent_container(make_box(lane, key), labels.of(role))
             body = alter(body) if alter is not None else body
@@ -273,15 +277,17 @@ class DockerSandbox:
         return session
 
     async def _enter(
-        self, services: Sequence[ServicePlan], *, rooted: bool
+        self, services: Sequence[ServicePlan], allow: Sequence[str] = (), *, rooted: bool
     ) -> tuple[Lane, str | None, DockerSession]:
         """A lane, its virtual key, and a session in it that has nothing started yet."""
         runtime = await self._supervisor.runtime()
         lane = await runtime.lanes.acquire(rooted=rooted)
         key = virtual_key() if self._plan.context.providers else None
+        # Without a provider nobody is told of a key, but an attempt is bound by one all the same.
+        bound_by = key or (virtual_key() if allow else None)
         engine = self._plan.engine
         beside = Services(engine, services, self._starts)
-        return lane, key, DockerSession(engine, runtime, lane, key, beside)
+        return lane, key, DockerSession(engine, runtime, lane, bound_by, beside, allow)
 
     async def _in_turn(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async with self._starts:
@@ -303,6 +309,7 @@ class DockerSandbox:
                     key=key or "",
                     providers=self._plan.context.providers,
                 ),
+                **(web_variables(_WEB_ORIGIN) if agent.sandbox.allowed_web else {}),
             },
             work_dir=image.workdir,
             tmpfs=[*([image.workdir] if image.writable else []), *image.volumes],

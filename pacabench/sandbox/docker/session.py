@@ -36,12 +36,15 @@ class DockerSession:
         lane: Lane,
         key: str | None,
         services: Services,
+        allow: Sequence[str] = (),
     ) -> None:
         self._engine = engine
         self._runtime = runtime
         self._lane = lane
         self._key = key
-        """None: there is no provider, and nothing is ever bound."""
+        """None: there is neither a provider nor the web, and nothing is ever bound."""
+        self._allow = allow
+        """Of the web."""
         self._services = services
         self._trouble: str | None = None
         """With a service."""
@@ -111,7 +114,8 @@ class DockerSession:
         self._in_case = True
         if self._key is not None:
             self._attempt = attempt_id
-            await self._runtime.sidecar.bind(self._lane.lane_id, attempt_id, self._key)
+            lane_id = self._lane.lane_id
+            await self._runtime.sidecar.bind(lane_id, attempt_id, self._key, self._allow)
 
     async def unbind(self) -> None:
         """See :meth:`pacabench.sandbox.base.Session.unbind`."""

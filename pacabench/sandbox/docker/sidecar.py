@@ -4,7 +4,7 @@ The sidecar container is started here too: its provider keys go over its stdin a
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -13,9 +13,9 @@ from typing import Self
 from pacabench import events
 from pacabench.aio import settle
 from pacabench.errors import SandboxError
-from pacabench.model import CallRecord
+from pacabench.model import CallRecord, EgressRecord
 from pacabench.proxy import control
-from pacabench.proxy.control import Bind, Configure, Done, LaneDown, LaneUp, ProviderSpec, Unbind
+from pacabench.proxy.control import Bind, Configure, Done, LaneDown, LaneUp, Unbind
 from pacabench.proxy.pacing import State
 from pacabench.sandbox.base import SandboxContext
 from pacabench.sandbox.docker.attach import Attachment
@@ -44,13 +44,14 @@ class Sidecar:
         self._attachment = attachment
         self._context = context
         self._on_call = context.on_call
+        self._on_egress = context.on_egress
         self._listener = context.listener
         self._ill: set[str] = set()
         """Providers that it said are down."""
         self._replies: dict[int, asyncio.Future[str | None]] = {}
         self._lanes: dict[str, LaneLink] = {}
         self._delivered: dict[str, set[str]] = {}
-        """Attempt bound at present to ids of its calls that went to the sink."""
+        """Attempt bound at present to ids of its calls and ways out that went to their sinks."""
         self._ready = asyncio.Event()
         self._seq = 0
         self._last_error = ""
@@ -78,15 +79,13 @@ class Sidecar:
         tail = self._attachment.stderr_tail.strip().splitlines()
         return self._last_error or (tail[-1][:500] if tail else "it ended without a word")
 
-    async def configure(self, providers: Sequence[ProviderSpec], default: str) -> None:
+    async def configure(self, configuration: Configure) -> None:
         """Tell it the providers and their keys, and wait until it serves.
 
         Raises:
             SandboxError: it does not come up.
         """
-        context = self._context
-        message = Configure(list(providers), default, context.patience, context.live_waits)
-        await self._attachment.write(control.encode(message))
+        await self._attachment.write(control.encode(configuration))
         try:
             async with asyncio.timeout(READY_WITHIN_S):
                 await self._ready.wait()
@@ -106,21 +105,23 @@ class Sidecar:
         """Stop following ``lane``."""
         self._lanes.pop(lane, None)
 
-    async def bind(self, lane: str, attempt_id: str, key: str) -> None:
+    async def bind(self, lane: str, attempt_id: str, key: str, allow: Sequence[str]) -> None:
         """Count calls in ``lane`` that carry ``key`` for ``attempt_id``.
+
+        What ``allow`` lists of the web is open to it.
 
         Raises:
             SandboxError: the sidecar or the lane is gone.
         """
         self._delivered[attempt_id] = set()
         error = await self._request(
-            lambda seq: Bind(seq, lane, attempt_id, key), within_s=BIND_WITHIN_S
+            lambda seq: Bind(seq, lane, attempt_id, key, list(allow)), within_s=BIND_WITHIN_S
         )
         if error is not None:
             raise SandboxError(f"the sidecar refused an attempt: {error}")
 
     async def unbind(self, lane: str, attempt_id: str) -> None:
-        """Refuse further calls in ``lane``. Then every call of ``attempt_id`` went to the sink.
+        """Refuse all further in ``lane``. Then all of ``attempt_id`` went to the sinks.
 
         Raises:
             SandboxError: the sidecar is gone, or stuck: what it had is in its spool.
@@ -138,17 +139,21 @@ class Sidecar:
         except TimeoutError:
             self._last_error = "it did not end when asked"
 
-    def deliver_missing(self, spooled: Sequence[CallRecord]) -> None:
+    def deliver_missing(self, spooled: Iterable[CallRecord | EgressRecord]) -> None:
         """After its death: pass on what it had noted for bound attempts and not sent."""
         for record in spooled:
-            if record.call_id not in self._delivered.get(record.attempt_id, {record.call_id}):
+            own = _id_of(record)
+            if own not in self._delivered.get(record.attempt_id, {own}):
                 self._deliver(record)
         self._delivered.clear()
 
-    def _deliver(self, record: CallRecord) -> None:
+    def _deliver(self, record: CallRecord | EgressRecord) -> None:
         if record.attempt_id in self._delivered:
-            self._delivered[record.attempt_id].add(record.call_id)
-        self._on_call(record)
+            self._delivered[record.attempt_id].add(_id_of(record))
+        if isinstance(record, CallRecord):
+            self._on_call(record)
+        else:
+            self._on_egress(record)
 
     async def _request(
         self, make: Callable[[int], control.Message], *, within_s: float
@@ -184,7 +189,7 @@ class Sidecar:
 
     def _take(self, message: control.Message) -> None:
         match message:
-            case control.Call(record):
+            case control.Call(record) | control.Egress(record):
                 self._deliver(record)
             case Done(seq, error):
                 self._settle_reply(seq, error)
@@ -233,6 +238,10 @@ class Sidecar:
     def _drop(link: LaneLink) -> None:
         link.up.set()
         link.down.set()
+
+
+def _id_of(record: CallRecord | EgressRecord) -> str:
+    return record.call_id if isinstance(record, CallRecord) else record.egress_id
 
 
 def log_writer(path: Path) -> Callable[[bytes], None]:

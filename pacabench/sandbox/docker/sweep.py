@@ -14,10 +14,10 @@ from pacabench.events import Listener, Notice, Preparing
 from pacabench.proxy.control import ORPHAN_GRACE_S
 from pacabench.sandbox.docker import containers
 from pacabench.sandbox.docker.connection import explain
-from pacabench.sandbox.docker.egress import remove_network
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.labels import Role, RunLabels
 from pacabench.sandbox.docker.leftovers import LeftContainer, Leftover, find_leftovers
+from pacabench.sandbox.docker.sidecar_network import remove_network
 from pacabench.sandbox.docker.spool import fetch_spool
 from pacabench.sandbox.docker.volume import remove_volume
 from pacabench.store.files import sync_directory

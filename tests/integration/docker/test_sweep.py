@@ -18,10 +18,10 @@ from pacabench.events import Preparing
 from pacabench.owner import current_owner
 from pacabench.proxy.spool import read_spool
 from pacabench.sandbox.docker import containers, leftovers
-from pacabench.sandbox.docker.egress import make_network
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.labels import Role, RunLabels
 from pacabench.sandbox.docker.leftovers import find_leftovers
+from pacabench.sandbox.docker.sidecar_network import make_network
 from pacabench.sandbox.docker.sweep import remove_session, sweep
 from pacabench.sandbox.docker.volume import make_volume
 from tests.integration.docker import doomed_harness

@@ -201,8 +201,9 @@ class TestLanes:
         ("message", "sockets", "reason"),
         [
             (b"lane-1\n", list, "0 sockets"),
-            (b"lane-1\n", lambda: [listening(), listening()], "2 sockets"),
+            (b"lane-1\n", lambda: [listening() for _ in range(3)], "3 sockets"),
             (b"lane-1\n", lambda: [socket.socket()], "no listening"),
+            (b"lane-1\n", lambda: [listening(), socket.socket()], "no listening"),
             (b"../lane\n", lambda: [listening()], "no lane id"),
             (b"x" * 300, lambda: [listening()], "no lane id"),
             (b"\xff\n", lambda: [listening()], "no lane id"),

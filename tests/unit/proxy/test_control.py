@@ -6,6 +6,7 @@ from pacabench.model import FailedTry, Usage
 from pacabench.proxy import control, lane
 from pacabench.proxy.patience import Patience
 from pacabench.testing import fake_call
+from pacabench.testing.records import fake_egress, fake_result
 
 MESSAGES = [
     control.Configure(
@@ -14,7 +15,10 @@ MESSAGES = [
         Patience(silence_s=3.0),
         live_waits=True,
     ),
+    control.Configure([], "openai", refused=["192.0.2.1"]),
     control.Bind(1, "lane", "attempt", "key"),
+    control.Bind(1, "lane", "attempt", "key", ["*.example.org:443"]),
+    control.Egress(fake_egress(fake_result(), detail="x\ny").egress),
     control.Unbind(2, "lane"),
     control.Shutdown(),
     control.Ready("1.0"),
@@ -47,6 +51,7 @@ def test_a_message_survives_the_way(message: control.Message) -> None:
         b'{"type":"Nope"}',
         b'{"type":"Done","seq":1,"more":2}',
         b'{"type":"Call","record":{}}',
+        b'{"type":"Egress","record":{}}',
         b'{"type":"Configure","providers":3,"default":"x"}',
     ],
 )
@@ -62,3 +67,4 @@ def test_a_key_does_not_show_in_what_is_printed() -> None:
 def test_both_ends_agree_on_where_lanes_are_brought() -> None:
     assert control.LANE_SOCKET == lane.LANE_SOCKET
     assert control.LANE_PORT == lane.LANE_PORT == 8080
+    assert control.WEB_PORT == lane.WEB_PORT == 8081

@@ -8,10 +8,24 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from pacabench.model import CaseResult, Evaluation, ExitFacts, MeteredCall, Outcome, Usage
+from pacabench.model import (
+    CaseEgress,
+    CaseResult,
+    Evaluation,
+    ExitFacts,
+    MeteredCall,
+    Outcome,
+    Usage,
+)
 from pacabench.report.view import RunView, read_view
 from pacabench.store import Manifest, RunStore, load_run
-from pacabench.testing.records import fake_key, fake_manifest, fake_metered, fake_result
+from pacabench.testing.records import (
+    fake_egress,
+    fake_key,
+    fake_manifest,
+    fake_metered,
+    fake_result,
+)
 
 EVIL = "\x1b]0;owned\x07\x1b[2J[bold red]x[/]|`<script>\u202e\n\r\x9b1m"
 """Terminal commands (ESC, OSC, C1), rich markup, a table border, code, HTML, bidi, line ends."""
@@ -23,10 +37,13 @@ def make_view(tmp_path: Path) -> Callable[..., RunView]:
         results: Sequence[CaseResult],
         calls: Sequence[MeteredCall] = (),
         manifest: Manifest | None = None,
+        egress: Sequence[CaseEgress] = (),
     ) -> RunView:
         async def fill(store: RunStore) -> None:
             for call in calls:
                 store.append_call(call)
+            for way in egress:
+                store.append_egress(way)
             for result in results:
                 await store.append_result(result)
 
@@ -85,7 +102,13 @@ def mixed(make_view: Callable[..., RunView]) -> RunView:
             "profiles": {"agent": {"profile": "strict"}, "other": {"profile": "compat"}},
         },
     )
-    return make_view([passed, lost, wrong, timeout, broken, other], calls, manifest)
+    egress = [
+        fake_egress(passed, bytes_up=10, bytes_down=200),
+        fake_egress(lost, host="en.wikipedia.org", bytes_up=1),
+        fake_egress(wrong, host="evil.example", verdict="denied", reason="not_listed"),
+        fake_egress(wrong, verdict="denied", reason="many_more", host="", port=None, count=7),
+    ]
+    return make_view([passed, lost, wrong, timeout, broken, other], calls, manifest, egress)
 
 
 @pytest.fixture
@@ -126,4 +149,5 @@ def hostile(make_view: Callable[..., RunView]) -> RunView:
             "weaknesses": [{"agents": [EVIL], "promise": EVIL}],
         },
     )
-    return make_view([result], [call], manifest)
+    way = fake_egress(result, method=EVIL, host=EVIL, address=EVIL, reason=EVIL, detail=EVIL)
+    return make_view([result], [call], manifest, [way])

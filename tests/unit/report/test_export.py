@@ -6,10 +6,11 @@ from typing import Any
 import orjson
 import pytest
 
+from pacabench.report.egress import MAX_TARGETS
 from pacabench.report.export import export_chunks, export_run, export_runs
 from pacabench.report.view import RunView
 from pacabench.store import list_runs
-from pacabench.testing.records import fake_metered, fake_result
+from pacabench.testing.records import fake_egress, fake_metered, fake_result
 
 RUN = {
     "id", "name", "description", "version", "author", "status", "started", "finished", "sandbox",
@@ -29,6 +30,7 @@ AGENT = USAGE | {
 CASE = USAGE | {
     "agent", "dataset", "case_id", "epoch", "outcome", "passed", "score", "output", "expected",
     "error", "attempts", "duration_ms", "ttft_ms", "provider_wait_ms",
+    "egress",
 }  # fmt: skip
 
 
@@ -98,6 +100,7 @@ class TestFigures:
             "ttft_ms": 12.5, "calls": 1,
             "input_tokens": 100, "output_tokens": 7, "cached_tokens": 40, "reasoning_tokens": 3,
             "cost_usd": 0.25, "cost_incomplete": False, "uncounted_calls": 0, "unpriced_calls": 0,
+            "egress": cases["agent", "case-1"]["egress"],  # below
         }  # fmt: skip
         wrong = cases["agent", "case-2"]
         assert (wrong["outcome"], wrong["attempts"], wrong["calls"]) == ("failed", 2, 2)
@@ -159,3 +162,50 @@ class TestRuns:
         assert first["status"] == "finished"
         assert second["id"] == "broken"
         assert "cannot be read" in second["problem"]
+
+
+class TestEgress:
+    def test_is_added_up_over_all_attempts_at_a_case(self, mixed: RunView) -> None:
+        cases = {
+            (case["agent"], case["case_id"]): case["egress"]
+            for case in export_run(mixed, include_cases=True)["cases"]
+        }
+        none = {"allowed": 0, "denied": 0, "failed": 0, "bytes_up": 0, "bytes_down": 0}
+        sums = {"bytes_up": 2001, "bytes_down": 150_000}
+        assert cases["agent", "case-2"] == {
+            "allowed": 1,
+            "denied": 8,
+            "failed": 0,
+            **sums,
+            "targets": [
+                {
+                    "host": "en.wikipedia.org",
+                    "port": 443,
+                    **none,
+                    "allowed": 1,
+                    "bytes_up": 1,
+                    "bytes_down": 50_000,
+                },
+                {
+                    "host": "evil.example",
+                    "port": 443,
+                    **none,
+                    "denied": 1,
+                    "bytes_up": 1000,
+                    "bytes_down": 50_000,
+                },
+            ],
+        }
+        assert cases["agent", "case-1"]["bytes_down"] == 200
+        assert cases["other", "case-1"] is None
+
+    def test_has_figures_for_so_many_targets_and_a_sum_of_all(
+        self, make_view: Callable[..., RunView]
+    ) -> None:
+        result = fake_result()
+        ways = [fake_egress(result, host=f"h{number}.example") for number in range(MAX_TARGETS + 5)]
+        view = make_view([result], egress=[*ways, ways[0]])
+        (case,) = export_run(view, include_cases=True)["cases"]
+        assert case["egress"]["allowed"] == MAX_TARGETS + 6
+        assert len(case["egress"]["targets"]) == MAX_TARGETS
+        assert case["egress"]["targets"][0]["allowed"] == 2

@@ -189,6 +189,17 @@ class TestOneCase:
             case_detail(find_case(view.record, "under way"))
         )
 
+    def test_shows_what_of_the_web_was_asked_for(
+        self, mixed: RunView, render: Callable[..., str]
+    ) -> None:
+        text = render(case_detail(find_case(mixed.record, "case-2")))
+        lines = [line.split() for line in text.splitlines()]
+        assert ["CONNECT", "en.wikipedia.org:443", "198.35.26.96", "allowed"] in [
+            line[:4] for line in lines
+        ]
+        assert ["CONNECT", "evil.example:443"] in [line[:2] for line in lines]
+        assert sum("denied" in line for line in lines) == 2
+
     def test_an_unknown_one_is_a_usage_error(self, mixed: RunView) -> None:
         with pytest.raises(UsageError, match="no result of a case 'case-77'"):
             find_case(mixed.record, "case-77")

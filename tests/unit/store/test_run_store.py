@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,21 +14,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacabench.errors import JournalError, RunLockedError, UsageError
-from pacabench.model import CaseResult, ExitFacts, MeteredCall, Outcome, new_attempt_id
+from pacabench.model import CaseEgress, CaseResult, ExitFacts, MeteredCall, Outcome, new_attempt_id
 from pacabench.store import RunStore, load_run
 from pacabench.store.logs import read_log
 from pacabench.store.reader import read_results
-from pacabench.testing.records import fake_key, fake_manifest, fake_metered, fake_result
+from pacabench.testing.records import (
+    fake_egress,
+    fake_key,
+    fake_manifest,
+    fake_metered,
+    fake_result,
+)
 
 COUNT = 5
 RESULTS = [fake_result(fake_key(f"case-{number}")) for number in range(COUNT)]
 CALLS = [fake_metered(result) for result in RESULTS]
+EGRESS = [fake_egress(result) for result in RESULTS]
 
 
-def make_run(runs_dir: Path) -> Path:
-    """A run of ``RESULTS`` and ``CALLS`` whose harness ended in good order."""
+def make_run(runs_dir: Path, egress: Sequence[CaseEgress] = EGRESS) -> Path:
+    """A run of ``RESULTS``, ``CALLS`` and ``egress`` whose harness ended in good order."""
 
     async def fill(store: RunStore) -> None:
+        for way in egress:
+            store.append_egress(way)
         for result, call in zip(RESULTS, CALLS, strict=True):
             store.append_call(call)
             await store.append_result(result)
@@ -64,7 +73,8 @@ class TestCreate:
     def test_makes_everything_and_leaves_no_draft(self, tmp_path: Path) -> None:
         with RunStore.create(tmp_path / "a" / "runs", fake_manifest(), "name: é\n") as store:
             assert {path.name for path in store.run_dir.iterdir()} == {
-                "calls.jsonl", "config.yaml", "lock", "logs", "results.jsonl", "run.json", "spool",
+                "calls.jsonl", "config.yaml", "egress.jsonl", "lock", "logs", "results.jsonl",
+                "run.json", "spool",
             }  # fmt: skip
         assert [path.name for path in store.run_dir.parent.iterdir()] == ["run-1"]
         assert (store.run_dir / "config.yaml").read_text("utf-8") == "name: é\n"
@@ -106,10 +116,13 @@ class TestAppend:
         )  # fmt: skip
         result = fake_result(exit=exit_facts, output={"a": [1, None]}, error="\x1b[31m")
         call = fake_metered(result, raw_usage={"prompt_tokens": 3})
+        way = fake_egress(result, host="\x1b[31m", detail="ü")
         with store:
             store.append_call(call)
+            store.append_egress(way)
             await store.append_result(result)
         record = load_run(store.run_dir)
+        assert list(record.egress()) == [way]
         assert list(record.results()) == [result]
         assert list(record.calls()) == [call]
 
@@ -146,6 +159,20 @@ class TestAppend:
             assert ids(again) == [RESULTS[0].attempt_id]
             assert list(again.calls()) == []
             assert again.repairs == []
+
+    async def test_a_way_out_is_on_disk_before_the_result_that_it_belongs_to(
+        self, store: RunStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with store:
+            store.append_egress(EGRESS[0])
+            size = (store.run_dir / "egress.jsonl").stat().st_size
+            await store.append_result(RESULTS[0])
+            assert store._egress.durable == size > 0
+            monkeypatch.setattr(os, "write", _no_space)
+            store.append_egress(EGRESS[1])
+            monkeypatch.undo()
+            with pytest.raises(JournalError, match=r"egress\.jsonl: No space left.* Make room"):
+                await store.append_result(RESULTS[1])
 
     async def test_after_a_result_failed_no_call_is_written_either(
         self, store: RunStore, monkeypatch: pytest.MonkeyPatch
@@ -191,7 +218,8 @@ class TestOpen:
     def test_after_a_cut_anywhere_the_whole_lines_survive_and_it_goes_on(
         self, sample: Path, data: st.DataObject
     ) -> None:
-        sizes = {name: (sample / name).stat().st_size for name in ("results.jsonl", "calls.jsonl")}
+        names = ("results.jsonl", "calls.jsonl", "egress.jsonl")
+        sizes = {name: (sample / name).stat().st_size for name in names}
         lengths = {name: data.draw(st.integers(0, size)) for name, size in sizes.items()}
         with TemporaryDirectory() as folder:
             run_dir = Path(shutil.copytree(sample, Path(folder) / "run"))
@@ -202,6 +230,7 @@ class TestOpen:
             with RunStore.open(run_dir) as store:
                 assert ids(store) == [r.attempt_id for r in RESULTS[: whole["results.jsonl"]]]
                 assert list(store.calls()) == CALLS[: whole["calls.jsonl"]]
+                assert list(load_run(run_dir).egress()) == EGRESS[: whole["egress.jsonl"]]
                 cut = sum("cut" in repair for repair in store.repairs)
                 missing = sum("missing" in repair for repair in store.repairs)
                 for name, count in whole.items():
@@ -212,6 +241,7 @@ class TestOpen:
                 assert cut <= missing
                 asyncio.run(store.append_result(extra))
                 store.append_call(fake_metered(extra))
+                store.append_egress(fake_egress(extra))
             with RunStore.open(run_dir) as store:
                 assert store.repairs == [note for note in store.repairs if "missing" in note]
                 assert ids(store)[-1] == extra.attempt_id
@@ -228,7 +258,7 @@ class TestOpen:
         with RunStore.open(run_dir) as store:
             assert store.repairs == []
 
-    @pytest.mark.parametrize("name", ["results.jsonl", "calls.jsonl"])
+    @pytest.mark.parametrize("name", ["results.jsonl", "calls.jsonl", "egress.jsonl"])
     def test_damage_in_the_middle_is_named_and_nothing_is_changed(
         self, tmp_path: Path, name: str
     ) -> None:
@@ -239,6 +269,23 @@ class TestOpen:
         with pytest.raises(JournalError, match=rf"{name} line 3 .*damaged"):
             RunStore.open(run_dir)
         assert before == {p.name: p.read_bytes() for p in run_dir.iterdir() if p.is_file()}
+
+    def test_a_run_of_before_there_were_ways_out_goes_on(self, tmp_path: Path) -> None:
+        run_dir = make_run(tmp_path, egress=[])
+        (run_dir / "egress.jsonl").unlink()
+        assert list(load_run(run_dir).egress()) == []
+        with RunStore.open(run_dir) as store:
+            assert store.repairs == []
+            store.append_egress(EGRESS[0])
+        assert list(load_run(run_dir).egress()) == [EGRESS[0]]
+
+    def test_but_one_that_had_some_is_missed(self, tmp_path: Path) -> None:
+        run_dir = make_run(tmp_path)
+        (run_dir / "egress.jsonl").unlink()
+        with pytest.raises(JournalError, match=r"egress\.jsonl"):
+            RunStore.open(run_dir)
+        with pytest.raises(JournalError, match=r"egress\.jsonl"):
+            list(load_run(run_dir).egress())
 
     def test_gives_the_lock_back_when_it_fails(self, tmp_path: Path) -> None:
         run_dir = make_run(tmp_path)
@@ -253,7 +300,7 @@ class TestOpen:
             RunStore.open(tmp_path)
         assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.parametrize("name", ["results.jsonl", "calls.jsonl", "run.json"])
+    @pytest.mark.parametrize("name", ["results.jsonl", "calls.jsonl", "egress.jsonl", "run.json"])
     def test_a_file_that_somebody_swapped_is_refused(self, tmp_path: Path, name: str) -> None:
         run_dir = make_run(tmp_path)
         (run_dir / name).rename(tmp_path / name)
@@ -315,7 +362,13 @@ class TestSessions:
 APPEND_FOREVER = """
 import asyncio, pathlib, sys
 from pacabench.store import RunStore
-from pacabench.testing.records import fake_key, fake_manifest, fake_metered, fake_result
+from pacabench.testing.records import (
+    fake_egress,
+    fake_key,
+    fake_manifest,
+    fake_metered,
+    fake_result,
+)
 
 async def one(store, number):
     for turn in range(10_000):

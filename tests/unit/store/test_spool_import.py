@@ -3,16 +3,30 @@
 import fcntl
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pacabench.errors import JournalError
-from pacabench.model import CallRecord, CaseKey, CaseResult, new_attempt_id
+from pacabench.model import (
+    CallRecord,
+    CaseEgress,
+    CaseKey,
+    CaseResult,
+    EgressRecord,
+    new_attempt_id,
+)
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.spool import Spool
-from pacabench.store import RunStore
-from pacabench.testing.records import fake_key, fake_manifest, fake_metered, fake_result
+from pacabench.store import RunStore, load_run
+from pacabench.testing.records import (
+    fake_egress,
+    fake_key,
+    fake_manifest,
+    fake_metered,
+    fake_result,
+)
 
 KEYS = [fake_key("case-1"), fake_key("case-2")]
 
@@ -32,6 +46,15 @@ def spool(store: RunStore, *calls: CallRecord, name: str = "sidecar-1") -> Path:
     spool = Spool(path)
     for call in calls:
         spool.end(call)
+    spool.close()
+    return path
+
+
+def egress_spool(store: RunStore, *ways: EgressRecord) -> Path:
+    path = store.run_dir / "spool" / "sidecar-2"
+    spool = Spool(path)
+    for way in ways:
+        spool.egress(way)
     spool.close()
     return path
 
@@ -123,3 +146,30 @@ class TestImportSpool:
         os.mkfifo(store.run_dir / "spool" / "pipe")
         with pytest.raises(JournalError, match="no regular file"):
             store.import_spool(KEYS, price)
+
+
+class TestImportEgress:
+    def test_adds_what_is_missing_as_its_last_line_has_it(self, store: RunStore) -> None:
+        result = fake_result(KEYS[0])
+        known, ended = fake_egress(result), fake_egress(result)
+        begun = replace(ended.egress, reason="interrupted", bytes_up=0)
+        cut = replace(fake_egress(result).egress, reason="interrupted")
+        store.append_egress(known)
+        path = egress_spool(store, known.egress, begun, ended.egress, cut)
+        for _ in range(2):
+            assert store.import_spool(KEYS, price) == 0  # calls
+            assert not path.exists()
+            assert list(load_run(store.run_dir).egress()) == [
+                known,
+                replace(ended, recovered=True),
+                CaseEgress(KEYS[0], cut, recovered=True),
+            ]
+
+    def test_one_of_no_known_case_keeps_the_file(self, store: RunStore) -> None:
+        elsewhere = fake_result(fake_key("elsewhere"))
+        path = egress_spool(store, fake_egress(elsewhere).egress)
+        store.import_spool(KEYS, price)
+        assert path.exists()
+        store.import_spool([elsewhere.key], price)
+        assert not path.exists()
+        assert len(list(load_run(store.run_dir).egress())) == 1

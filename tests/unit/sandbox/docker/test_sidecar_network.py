@@ -4,7 +4,8 @@ import pytest
 
 from pacabench.errors import SandboxUnavailableError
 from pacabench.proxy.control import ProviderSpec
-from pacabench.sandbox.docker.egress import plan_egress
+from pacabench.proxy.web.addresses import AddressPolicy
+from pacabench.sandbox.docker.sidecar_network import machine_addresses, plan_network
 
 LINUX = {"OperatingSystem": "Debian GNU/Linux 12", "SecurityOptions": ["name=seccomp"]}
 DESKTOP = {"OperatingSystem": "Docker Desktop"}
@@ -16,15 +17,28 @@ def openai(base_url: str) -> ProviderSpec:
 
 
 def test_a_scripted_provider_needs_no_network() -> None:
-    assert plan_egress([SCRIPTED], LINUX, platform="linux").kind == "none"
+    assert plan_network([SCRIPTED], LINUX, platform="linux").kind == "none"
 
 
 def test_no_provider_needs_no_network() -> None:
-    assert plan_egress([], LINUX, platform="linux").kind == "none"
+    assert plan_network([], LINUX, platform="linux").kind == "none"
+
+
+@pytest.mark.parametrize("providers", [[], [SCRIPTED]])
+def test_for_the_web_it_needs_a_bridge_though_no_provider_does(
+    providers: list[ProviderSpec],
+) -> None:
+    assert plan_network(providers, LINUX, web=True, platform="linux").kind == "bridge"
+
+
+def test_the_machines_addresses_are_ones() -> None:
+    found = machine_addresses()
+    assert "127.0.0.1" in found
+    AddressPolicy(found)
 
 
 def test_a_provider_elsewhere_needs_a_bridge() -> None:
-    plan = plan_egress([SCRIPTED, openai("https://llm.example/v1")], LINUX, platform="linux")
+    plan = plan_network([SCRIPTED, openai("https://llm.example/v1")], LINUX, platform="linux")
     assert (plan.kind, plan.notice) == ("bridge", None)
 
 
@@ -42,7 +56,7 @@ LOCAL = [
 
 @pytest.mark.parametrize("url", LOCAL)
 def test_on_linux_a_provider_on_this_machine_gives_the_sidecar_the_hosts_network(url: str) -> None:
-    plan = plan_egress([openai(url)], LINUX, platform="linux")
+    plan = plan_network([openai(url)], LINUX, platform="linux")
     assert plan.kind == "host"
     assert list(plan.providers) == [openai(url)]
     assert plan.notice is not None
@@ -51,7 +65,7 @@ def test_on_linux_a_provider_on_this_machine_gives_the_sidecar_the_hosts_network
 
 @pytest.mark.parametrize("url", LOCAL)
 def test_in_docker_desktop_the_host_has_a_name(url: str) -> None:
-    plan = plan_egress([openai(url), SCRIPTED], DESKTOP, platform="linux")
+    plan = plan_network([openai(url), SCRIPTED], DESKTOP, platform="linux")
     assert plan.kind == "bridge"
     assert plan.providers[0].base_url is not None
     assert plan.providers[0].base_url.startswith("http://host.docker.internal")
@@ -60,16 +74,16 @@ def test_in_docker_desktop_the_host_has_a_name(url: str) -> None:
 
 
 def test_the_port_and_path_stay_when_the_host_is_replaced() -> None:
-    plan = plan_egress([openai("http://localhost:11434/v1")], DESKTOP, platform="darwin")
+    plan = plan_network([openai("http://localhost:11434/v1")], DESKTOP, platform="darwin")
     assert plan.providers[0].base_url == "http://host.docker.internal:11434/v1"
 
 
 @pytest.mark.parametrize("url", ["http://notlocalhost/v1", "http://localhost.example/v1"])
 def test_a_name_that_only_looks_local_is_elsewhere(url: str) -> None:
-    assert plan_egress([openai(url)], LINUX, platform="linux").kind == "bridge"
+    assert plan_network([openai(url)], LINUX, platform="linux").kind == "bridge"
 
 
 def test_a_rootless_engine_cannot_reach_loopback_and_says_so() -> None:
     info = {**LINUX, "SecurityOptions": ["name=seccomp", "name=rootless"]}
     with pytest.raises(SandboxUnavailableError, match="rootless"):
-        plan_egress([openai("http://localhost:1/v1")], info, platform="linux")
+        plan_network([openai("http://localhost:1/v1")], info, platform="linux")

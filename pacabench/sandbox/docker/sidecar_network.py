@@ -1,12 +1,14 @@
-"""How the sidecar reaches the providers. Agents never do, whatever is decided here."""
+"""The network that the sidecar needs for itself. No agent is ever in it."""
 
 import ipaddress
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
+import psutil
 from docker.errors import APIError
 
 from pacabench.errors import SandboxUnavailableError
@@ -22,7 +24,7 @@ _VIRTUAL_MACHINES = ("Docker Desktop", "OrbStack")
 
 
 @dataclass(frozen=True, slots=True)
-class Egress:
+class SidecarNetwork:
     """What the sidecar needs."""
 
     kind: Literal["none", "bridge", "host"]
@@ -30,14 +32,20 @@ class Egress:
     """With base URLs as the sidecar has to write them."""
     notice: str | None = None
     """What the user should know."""
-    network: str | None = None
+    existing: str | None = None
     """With ``bridge``: an existing network to use in place of an own one."""
 
 
-def plan_egress(
-    providers: Sequence[ProviderSpec], info: Mapping[str, Any], *, platform: str = sys.platform
-) -> Egress:
-    """The least that reaches every provider. ``info`` is the engine's ``GET /info``.
+def plan_network(
+    providers: Sequence[ProviderSpec],
+    info: Mapping[str, Any],
+    *,
+    web: bool = False,
+    platform: str = sys.platform,
+) -> SidecarNetwork:
+    """The least that reaches every provider, and the ``web`` where agents may reach some of it.
+
+    ``info`` is the engine's ``GET /info``.
 
     Raises:
         SandboxUnavailableError: a provider on this machine is out of the engine's reach.
@@ -45,13 +53,13 @@ def plan_egress(
     remote = [spec for spec in providers if spec.kind != "scripted"]
     local = [spec.name for spec in remote if _is_local(spec)]
     if not remote:
-        return Egress("none", providers)
+        return SidecarNetwork("bridge" if web else "none", providers)
     if not local:
-        return Egress("bridge", providers)
+        return SidecarNetwork("bridge", providers)
     names = ", ".join(local)
     in_machine = any(name in str(info.get("OperatingSystem")) for name in _VIRTUAL_MACHINES)
     if in_machine or platform != "linux":
-        return Egress(
+        return SidecarNetwork(
             "bridge",
             [_moved(spec) if _is_local(spec) else spec for spec in providers],
             f"provider {names} is on this machine: the sidecar reaches it as {HOST_NAME}",
@@ -61,7 +69,7 @@ def plan_egress(
             f"provider {names} listens on this machine's loopback, which a rootless engine does "
             "not reach: let it listen on another address of this machine, and name that one"
         )
-    return Egress(
+    return SidecarNetwork(
         "host",
         providers,
         f"provider {names} is on this machine: the sidecar (not the agents) gets the host's "
@@ -84,6 +92,22 @@ def _moved(spec: ProviderSpec) -> ProviderSpec:
     parts = urlsplit(spec.base_url or "")
     port = f":{parts.port}" if parts.port is not None else ""
     return replace(spec, base_url=urlunsplit(parts._replace(netloc=f"{HOST_NAME}{port}")))
+
+
+def machine_addresses() -> list[str]:
+    """This machine's own addresses, which a public name could point at.
+
+    A firewall may trust what comes from the engine's bridges more than what comes from outside.
+    """
+    families = (socket.AF_INET, socket.AF_INET6)
+    return sorted(
+        {
+            entry.address.partition("%")[0]
+            for entries in psutil.net_if_addrs().values()
+            for entry in entries
+            if entry.family in families
+        }
+    )
 
 
 async def make_network(engine: Engine, labels: RunLabels) -> str:

@@ -17,14 +17,17 @@ To add an attack:
 2. Put an :class:`~pacabench.audit.attack.Attack` into ``catalogue/<group>.py``: the id is
    ``<group>.<name>`` with ``-`` for ``_``, and names the script.
 3. Give it a control: a :class:`~pacabench.audit.attack.Mutation` of the container's create body
-   from ``mutations.py`` (or a new one there) that takes away just the protection in question.
+   from ``mutations.py``, ``limits.py`` or ``leaks.py`` (or a new one there) that takes away just
+   the protection in question.
    Where that would be unsafe for the machine, a bounded stand-in, said so in ``Control.stand_in``.
    Controls with the same mutation share a container, each script in a process of its own;
    ``alone=True`` where that would not be honest. A control may be a function too
    (``Control.drive``), for protections that are the harness's own.
 4. Where the script cannot know (late answers, floods, names), give the attack a ``judge``, which
    gets what the harness saw as an :class:`~pacabench.audit.attack.Observation`; where the usual
-   course (send the case, take the first answer, close) is not the attack, a ``drive`` of its own.
+   course (send the case, take the first answer, close) is not the attack, a ``drive`` of its own
+   (``drives/``), which says what it noticed to the judge ``noted``. Hostile output goes through one
+   run of the whole command that all attacks on output look at (``drives/hostile.py``).
 5. ``pytest tests/redteam -k <name>``: it has to be held, its control has to work, and the next case
    has to be unaffected. ``docs/attack-suite.md`` is made from the catalogue:
    ``python -m pacabench.audit.document > docs/attack-suite.md``.

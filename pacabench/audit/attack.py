@@ -60,8 +60,10 @@ class Observation:
     """What a drive of its own noticed besides."""
 
 
+Alter = Callable[[Body], Body]
 Judge = Callable[[Observation], Finding]
-Drive = Callable[["Bench", "Attack", Callable[[Body], Body] | None], Awaitable[Observation]]
+ControlDrive = Callable[["Bench", "Attack"], Awaitable[Observation]]
+Drive = Callable[["Bench", "Attack", Alter | None], Awaitable[Observation]]
 """Runs an attack in its own way: with the real profile, or (a control) with an altered body."""
 
 
@@ -81,7 +83,7 @@ class Control:
     """Where the same attack has to work."""
 
     mutation: Mutation | None = None
-    drive: Callable[["Bench", "Attack"], Awaitable[Observation]] | None = None
+    drive: ControlDrive | None = None
     """In place of a mutation: for protections that are not in the container's body."""
     removed: str = ""
     """What a ``drive`` takes away, for people."""
@@ -116,6 +118,13 @@ def own_word(seen: Observation) -> Finding:
             missing=missing if isinstance(missing, str) else None,
         )
     raise NoAnswerError(_silence(seen))
+
+
+def stopped_by_memory(seen: Observation) -> Finding:
+    """The script's word; or none, because the kernel ended it for its memory."""
+    if seen.reply.answer is None and seen.exit is not None and seen.exit.out_of_memory:
+        return Finding(broke=False, evidence={"ended": "out of memory"})
+    return own_word(seen)
 
 
 def _silence(seen: Observation) -> str:

@@ -55,6 +55,11 @@ class LineBuffer:
         self._more.set()
 
     @property
+    def waiting_bytes(self) -> int:
+        """What was fed and not asked for yet."""
+        return len(self._waiting)
+
+    @property
     def ended(self) -> bool:
         """Nothing more will come."""
         return self._ended

@@ -7,7 +7,11 @@ from pacabench.audit.catalogue import CATALOGUE, select
 from pacabench.audit.lab import Lab
 from pacabench.audit.mutations import ON_BRIDGE, WRITABLE_ROOT
 
-pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(300),  # the first of a lab's attacks pays for what all of them share
+]
 
 
 @pytest.mark.parametrize("attack", CATALOGUE, ids=lambda attack: attack.id)

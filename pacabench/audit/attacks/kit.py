@@ -21,6 +21,7 @@ AttackFunction = Callable[[Given], Found | None]
 REACH_WITHIN_S = 2.0
 _SILENCE_S = 0.4
 _ALONE_WITHIN_S = 15.0
+_NO_WAY_S = 3.0
 SYSCALLS = {
     "x86_64": {
         "mount": 165, "umount2": 166, "ptrace": 101, "setns": 308, "unshare": 272, "bpf": 321,
@@ -230,6 +231,37 @@ def reported(port: int, word: str) -> list[str]:
     except (ValueError, LookupError) as error:
         raise ValueError(f"the provider's books could not be read: {answer[:300]!r}") from error
     return [str(line) for line in lines]
+
+
+def grow(take: Callable[[], object], most: int) -> tuple[int, int]:
+    """Repeat ``take`` in a child, keeping what it returns: how often it worked, how it ended.
+
+    The end is a wait status: 0, or the signal of whoever stopped it. A child that makes no way any
+    more is stopped: at its memory limit the kernel may try for long to find what it can free.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123
+            file.write("1000")  # where memory ends, it is the child that goes
+        kept = []
+        with contextlib.suppress(OSError, MemoryError):
+            for _ in range(most):
+                kept.append(take())
+                os.write(writer, b".")
+        os._exit(0)
+    os.close(writer)
+    count = 0
+    while select.select([reader], [], [], _NO_WAY_S)[0]:
+        piece = os.read(reader, 65536)
+        if not piece:
+            break
+        count += len(piece)
+    else:
+        os.kill(child, signal.SIGKILL)
+    os.close(reader)
+    return count, os.waitpid(child, 0)[1]
 
 
 def say(answer: Found) -> None:

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 
 from pacabench.audit.attack import Attack
+from pacabench.audit.catalogue.files import FILES
+from pacabench.audit.catalogue.integrity import INTEGRITY
 from pacabench.audit.catalogue.network import NETWORK
 from pacabench.audit.catalogue.privilege import PRIVILEGE
+from pacabench.audit.catalogue.resources import RESOURCES
 from pacabench.config.problems import nearest
 from pacabench.errors import UsageError
 
-CATALOGUE: tuple[Attack, ...] = (*NETWORK, *PRIVILEGE)
+CATALOGUE: tuple[Attack, ...] = (*NETWORK, *PRIVILEGE, *RESOURCES, *FILES, *INTEGRITY)
 
 
 def select(ids: Sequence[str]) -> tuple[Attack, ...]:

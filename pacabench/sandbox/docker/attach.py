@@ -50,6 +50,11 @@ class Attachment(asyncio.Protocol):
         return self._lines.total_bytes
 
     @property
+    def waiting_bytes(self) -> int:
+        """Of stdout, what nobody asked for yet."""
+        return self._lines.waiting_bytes
+
+    @property
     def stderr_bytes(self) -> int:
         """All that was written."""
         return self._stderr.total_bytes
@@ -192,7 +197,7 @@ async def open_stream(
     Raises:
         SandboxError, EngineUnreachableError: as :meth:`Engine.call`.
     """
-    sock = await engine.call(lambda client: _plain(ask(client)), dispose=socket.socket.close)
+    sock = await engine.call(lambda client: plain_socket(ask(client)), dispose=socket.socket.close)
     try:
         _, attachment = await asyncio.get_running_loop().create_connection(make, sock=sock)
     except BaseException:
@@ -201,7 +206,7 @@ async def open_stream(
     return attachment
 
 
-def _plain(raw: Any) -> socket.socket:
+def plain_socket(raw: Any) -> socket.socket:
     """A plain socket that carries docker-py's ``raw`` stream, for asyncio to own."""
     response = getattr(raw, "_response", None)  # docker-py keeps it there; it owns the first socket
     release = response.close if response is not None else raw.close

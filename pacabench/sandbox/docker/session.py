@@ -73,6 +73,11 @@ class DockerSession:
         return self._container
 
     @property
+    def waiting_bytes(self) -> int:
+        """How much of its output was not asked for yet."""
+        return self._attachment.waiting_bytes if self._attachment is not None else 0
+
+    @property
     def holder(self) -> str:
         """Container id of its lane's holder."""
         return self._lane.holder

@@ -1,0 +1,1 @@
+"""Attacks that take another course than one case and one answer, and controls like them."""

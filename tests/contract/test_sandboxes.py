@@ -113,6 +113,9 @@ def say(output):
 """
 
 
+SLOWLY = [{"contains": "slowly", "reply": "at last", "delay_ms": 700}]
+
+
 @dataclass
 class Place:
     """An open sandbox, and what it told."""
@@ -122,6 +125,7 @@ class Place:
     agents: dict[str, SandboxAgent]
     calls: list[CallRecord]
     events: list[Event]
+    waits: list[tuple[str, bool, float]]
     started: list[Session] = field(default_factory=list)
 
     async def start(self, name: str, attempt_id: str = "attempt-1") -> Session:
@@ -180,21 +184,24 @@ async def place(
         agents[name] = sandbox_agent(kind, name, f"python agent{number}.py", source)
     calls: list[CallRecord] = []
     events: list[Event] = []
+    waits: list[tuple[str, bool, float]] = []
     context = SandboxContext(
         run_id=f"contract-{uuid.uuid4().hex[:8]}",
         run_dir=tmp_path / "run",
         owner=current_owner(),
         cache_dir=cache_dir,
         agents=list(agents.values()),
-        providers=[ProviderSpec("scripted", "scripted")],
+        providers=[ProviderSpec("scripted", "scripted", rules=SLOWLY)],
         default_provider="scripted",
         concurrency=2,
         on_call=calls.append,
         listener=events.append,
+        on_wait=lambda *wait: waits.append(wait),
+        live_waits=True,
     )
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(open_sandbox(kind, context))
-        opened = Place(sandbox, context.run_id, agents, calls, events)
+        opened = Place(sandbox, context.run_id, agents, calls, events, waits)
         yield opened
         for session in opened.started:
             await session.close()
@@ -244,6 +251,25 @@ async def test_calls_are_counted_for_the_attempt_that_is_bound(place: Place) -> 
 
     assert [call.attempt_id for call in place.calls] == ["attempt-a", "attempt-b"]
     assert all(call.status == 200 and call.usage is not None for call in place.calls)
+
+
+async def test_waits_for_a_provider_are_told_as_they_begin_and_end(place: Place) -> None:
+    session = await place.start("calls", "attempt-a")
+    asking = asyncio.create_task(question(session, "slowly"))
+    async with asyncio.timeout(60):
+        while not place.waits:  # noqa: ASYNC110 - a sink has no event
+            await asyncio.sleep(0.01)
+    assert not asking.done()
+    assert (await asking).answer is not None
+    await session.close()
+    await session.unbind()
+
+    [call] = place.calls
+    assert {attempt for attempt, _, _ in place.waits} == {"attempt-a"}
+    assert [waiting for _, waiting, _ in place.waits[:2]] == [True, False]
+    _, waiting, total_ms = place.waits[-1]
+    assert not waiting
+    assert 690 <= total_ms <= call.duration_ms
 
 
 async def test_calls_outside_an_attempt_are_refused(place: Place) -> None:

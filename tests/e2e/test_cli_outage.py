@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ config:
   max_retries: 0
   {more}
   proxy: {{base_url: "{url}", api_key_env: FAKE_KEY, {proxy}}}
-sandbox: {{kind: process}}
+sandbox: {sandbox}
 agents: [{{name: first, command: python agent.py}}]
 datasets: [{{name: words, source: words.jsonl}}]
 """
@@ -101,9 +102,11 @@ def outage(small: Any, weather: Weather) -> Any:
         )
     )
 
-    def configure(*, timeout: float = 30, proxy: str = "", more: str = "") -> None:
+    def configure(
+        *, timeout: float = 30, proxy: str = "", more: str = "", sandbox: str = "{kind: process}"
+    ) -> None:
         url = weather.provider.base_url
-        text = CONFIG.format(timeout=timeout, url=url, proxy=proxy, more=more)
+        text = CONFIG.format(timeout=timeout, url=url, proxy=proxy, more=more, sandbox=sandbox)
         small.write("pacabench.yaml", text)
 
     small.configure = configure
@@ -237,3 +240,29 @@ def test_waiting_for_a_slow_provider_can_be_left_out_of_the_timeout(
     assert case["provider_wait_ms"] > (4900 if excluded else 1000)
     totals = weather.provider.totals()
     assert (agent["input_tokens"], agent["output_tokens"]) == (totals.prompt, totals.completion)
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(600)  # images may have to be built
+def test_in_containers_agents_whose_clock_stands_still_sit_an_outage_out(
+    outage: Any, weather: Weather, cache_dir: Path
+) -> None:
+    def fail(served: int) -> None:
+        if served == 3:
+            weather.broken = True
+            weather.later(14, lambda: setattr(weather, "broken", False))
+
+    weather.on_served = fail
+    outage.configure(
+        timeout=10,
+        more=f"timeout_excludes_provider_wait: true\n  cache_directory: {cache_dir}",
+        sandbox="{memory: 256m}",
+    )
+    ended = outage.ended(outage.start("run", "--run-id", "r1", **KEY), within_s=500)
+    assert ended.code == 0, ended.err
+    assert "paused: provider openai is down: HTTP status 503: overloaded" in ended.err
+    assert "going on after a pause of " in ended.err
+    assert len(outage.lines("r1")) == CASES  # nobody had to be made again
+    assert_books_and_accuracy(outage, weather)
+    longest = max(case["provider_wait_ms"] for case in exported(outage)[1])
+    assert longest > 10_000

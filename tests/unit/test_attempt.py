@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from pacabench.agent import MOST_TIMES_OVER
 from pacabench.attempt import Workshop, run_attempt, unrecovered
 from pacabench.config.schema import AgentConfig, SandboxConfig
 from pacabench.errors import EvaluatorError, SandboxError, SandboxUnavailableError
@@ -211,6 +212,49 @@ class TestOutcomes:
         assert result.outcome is Outcome.EVALUATOR_ERROR
         assert result.error == "the judge is out"
         assert result.output == "x"
+
+
+class TestWaitingForTheProvider:
+    """With its clock standing still, an attempt ends late, and not for ever."""
+
+    async def ended(self, *calls: CallRecord, timeout_s: float = 0.05) -> CaseResult:
+        bench = Bench(playing(Act(hangs=True, calls=calls)), timeout_s=timeout_s)
+        workshop = replace(
+            bench.workshop,
+            follow=lambda _, hold: asyncio.get_running_loop().call_soon(hold, True),
+            waited_ms=lambda _: 480.0,
+        )
+        bench.workshop = workshop
+        began = asyncio.get_running_loop().time()
+        result = await bench.attempt()
+        assert asyncio.get_running_loop().time() - began >= MOST_TIMES_OVER * timeout_s - 0.01
+        assert result.provider_wait_ms == 480.0
+        return result
+
+    async def test_a_provider_that_never_began_to_answer_is_to_blame(self) -> None:
+        silent = fake_call(status=None, end="client_gone", duration_ms=490.0)
+        result = await self.ended(silent)
+        assert result.outcome is Outcome.PROVIDER_ERROR
+        assert "did not answer a call" in (result.error or "")
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            fake_call(status=200, end="client_gone", duration_ms=490.0),
+            fake_call(status=None, end="client_gone", duration_ms=20.0),
+            fake_call(status=None, end="client_gone", duration_ms=490.0, sent=False),
+        ],
+        ids=["a reply that goes on", "a short call", "one that never went out"],
+    )
+    async def test_anything_else_is_a_timeout(self, call: CallRecord) -> None:
+        result = await self.ended(call)
+        assert result.outcome is Outcome.TIMEOUT
+        assert "waiting for the provider included" in (result.error or "")
+
+    async def test_without_it_the_wait_is_measured_all_the_same(self) -> None:
+        bench = Bench(playing(Act.answers("answer 1")))
+        bench.workshop = replace(bench.workshop, waited_ms=lambda _: 12.5)
+        assert (await bench.attempt()).provider_wait_ms == 12.5
 
 
 class TestWhatIsKept:

@@ -1,6 +1,7 @@
 """The end of a run: code, line, next steps."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,12 @@ def report(
 
 
 class TestExitCode:
+    def test_a_run_that_gave_up_is_infrastructure(self, report: Callable[..., RunReport]) -> None:
+        gave_up = replace(report(Outcome.PASSED, pending=2), gave_up="provider p is down")
+        assert exit_code(gave_up) is ExitCode.INFRASTRUCTURE
+        whole = replace(report(Outcome.PASSED), gave_up="provider p is down")
+        assert exit_code(whole) is ExitCode.DONE
+
     @pytest.mark.parametrize(
         ("outcomes", "pending", "stopped", "code"),
         [

@@ -1,0 +1,161 @@
+"""Streams as providers really send them: each byte reaches the agent, each token is counted."""
+
+import gzip
+import zlib
+
+import orjson
+import pytest
+
+from pacabench.model import Usage
+from pacabench.testing import FakeProvider, Reply
+from tests.integration.proxy.conftest import OpenBench, spec_for
+
+ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+WITH_USAGE = ASKED | {"stream_options": {"include_usage": True}}
+USAGE = {
+    "prompt_tokens": 100,
+    "completion_tokens": 50,
+    "total_tokens": 150,
+    "prompt_tokens_details": {"cached_tokens": 40},
+    "completion_tokens_details": {"reasoning_tokens": 8},
+}
+COUNTED = Usage(60, 40, None, 50, 8)
+
+
+def chunk(*choices: dict, **more: object) -> bytes:
+    body = {"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": choices, **more}
+    return b"data: " + orjson.dumps(body) + b"\n\n"
+
+
+def delta(index: int, **fields: object) -> dict:
+    return {"index": index, "delta": fields, "finish_reason": None}
+
+
+def tool(position: int, arguments: str) -> dict:
+    call = {"index": position, "id": f"t{position}", "function": {"arguments": arguments}}
+    return delta(0, tool_calls=[call])
+
+
+USAGE_CHUNK = chunk(usage=USAGE)
+DONE = b"data: [DONE]\n\n"
+PLAIN = [chunk(delta(0, content="one")), chunk(delta(0, content=" two \xe9\u2028"))]
+SHAPES: dict[str, list[bytes]] = {
+    "plain": PLAIN,
+    "comments and pings": [b": keep-alive\n\n", PLAIN[0], b": ping\n\nevent: ping\ndata: {}\n\n"],
+    "other fields": [b"id: 7\nretry: 10\nevent: message\n" + PLAIN[0], b"\n\n\n", PLAIN[1]],
+    "parallel tool calls": [
+        chunk(tool(0, '{"a"')),
+        chunk(tool(1, '{"usage":')),
+        chunk(tool(0, ":1}")),
+        chunk(tool(1, ' {"completion_tokens": 9}}')),
+    ],
+    "several choices": [
+        chunk(delta(1, content="b")),
+        chunk(delta(0, content="a"), delta(2, content="c")),
+        chunk(delta(1, content="b")),
+    ],
+    "usage so far on every chunk": [
+        chunk(delta(0, content="a"), usage={"prompt_tokens": 100, "completion_tokens": 1}),
+        chunk(delta(0, content="b"), usage=None),
+    ],
+    "not json": [b"data: oops\n\n", b"data: [1]\n\ndata:\n\n", *PLAIN],
+}
+LINE_ENDS = [b"\n", b"\r\n", b"\r"]
+
+
+@pytest.mark.parametrize("split", [1, 7, None], ids=["bytes", "sevens", "events"])
+@pytest.mark.parametrize("line_end", LINE_ENDS, ids=["LF", "CRLF", "CR"])
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_the_stream_arrives_as_it_came_and_is_counted(
+    open_bench: OpenBench, shape: str, line_end: bytes, split: int | None
+) -> None:
+    parts = [part.replace(b"\n", line_end) for part in (*SHAPES[shape], USAGE_CHUNK, DONE)]
+    reply = Reply(body=b"".join(parts), split_bytes=split)
+    async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        asked = await it.post("/chat/completions", WITH_USAGE)
+        unasked = await it.post("/chat/completions", ASKED)
+        records = await it.settled(2)
+    assert asked.content == b"".join(parts)
+    assert unasked.content == b"".join(part for part in parts if part != parts[-2])
+    for record, billed in zip(records, provider.books, strict=True):
+        assert (record.end, record.status, record.error) == ("complete", 200, None)
+        assert (record.usage, record.usage_source) == (COUNTED, "provider")
+        assert record.response_bytes == billed.sent_bytes == len(reply.body)
+
+
+@pytest.mark.parametrize(
+    ("coding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("gzip", lambda body: b"".join(map(gzip.compress, pieces(body, 50)))),
+    ],
+    ids=["gzip", "deflate", "gzip in members"],
+)
+@pytest.mark.parametrize("split", [1, None], ids=["bytes", "whole"])
+async def test_a_coding_that_nobody_asked_for_goes_through_and_is_counted(
+    open_bench: OpenBench, coding: str, pack: object, split: int | None
+) -> None:
+    body = pack(b"".join([*PLAIN, USAGE_CHUNK, DONE]))
+    reply = Reply(body=body, content_encoding=coding, split_bytes=split)
+    async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        raw = await it.send_raw(raw_request(orjson.dumps(WITH_USAGE)))
+        [record] = await it.settled()
+    assert provider.books[0].headers["accept-encoding"] == "identity"
+    assert f"content-encoding: {coding}" in raw.decode("latin-1").lower()
+    assert record.usage == COUNTED
+    assert record.response_bytes == len(body)
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br"])
+async def test_what_cannot_be_read_is_unknown_and_not_zero(
+    open_bench: OpenBench, coding: str
+) -> None:
+    body = b"\x28\xb5\x2f\xfd whatever this says"
+    reply = Reply(body=body, content_encoding=coding, content_type="application/json")
+    async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        raw = await it.send_raw(raw_request(orjson.dumps(ASKED | {"stream": False})))
+        [record] = await it.settled()
+    assert body in raw
+    assert (record.end, record.usage, record.usage_source) == ("complete", None, "none")
+    assert record.may_be_billed
+    assert not record.is_counted
+    assert not record.is_provider_failure
+    assert repr(coding) in record.error
+
+
+async def test_an_end_without_usage_is_unknown_and_not_zero(open_bench: OpenBench) -> None:
+    """Cut short in good order: nobody can tell it from a whole stream, but for what it lacks."""
+    reply = Reply(body=PLAIN[0])
+    async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        got = await it.post("/chat/completions", WITH_USAGE)
+        [record] = await it.settled()
+    assert got.content == PLAIN[0]
+    assert (record.usage, record.usage_source, record.is_counted) == (None, "none", False)
+    assert record.may_be_billed
+
+
+async def test_usage_that_is_half_known_stays_half_known_when_the_stream_breaks(
+    open_bench: OpenBench,
+) -> None:
+    first = chunk(delta(0, content="a"), usage={"prompt_tokens": 100})
+    reply = Reply(body=first + PLAIN[1], split_bytes=len(first), reset_after=1)
+    async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        with pytest.raises(Exception, match="payload is not completed"):
+            await it.post("/chat/completions", WITH_USAGE)
+        [record] = await it.settled()
+    assert (record.end, record.usage_source) == ("upstream_error", "partial_provider")
+    assert record.usage == Usage(100, None, None, None, None)
+
+
+def pieces(body: bytes, size: int) -> list[bytes]:
+    return [body[start : start + size] for start in range(0, len(body), size)]
+
+
+def raw_request(body: bytes) -> bytes:
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        "Authorization: Bearer pb-virtual-abcdef\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body

@@ -121,6 +121,9 @@ class TestProviders:
     def test_its_failures_make_no_pile_besides(self, bench: Bench) -> None:
         bench.breaker.provider("openai", "down", "x")
         bench.end(PROVIDER, PROVIDER, PROVIDER, PROVIDER)
+        assert len(bench.said) == 1
+        bench.breaker.provider("openai", "trying", "")
+        assert bench.breaker.admits_in_s() == 0
         bench.breaker.provider("openai", "up", "")
         assert not bench.breaker.paused
 

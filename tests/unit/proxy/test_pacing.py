@@ -139,6 +139,19 @@ class TestLimit:
         desk.pacer.give_back(turns[1])
         await stays
 
+    async def test_nor_does_one_who_gives_up_as_it_gets_one(self) -> None:
+        desk = Desk()
+        first, second = await desk.turns(2)
+        desk.pacer.limited(first, None)
+        desk.pacer.give_back(first)
+        gone = asyncio.create_task(desk.pacer.turn("a"))
+        await asyncio.sleep(0)
+        desk.pacer.give_back(second)  # grants it, and before it hears of that ...
+        gone.cancel()
+        await asyncio.wait({gone})
+        async with asyncio.timeout(5):
+            await desk.pacer.turn("b")
+
 
 class TestOutage:
     async def test_a_blip_is_nobodys_business(self) -> None:
@@ -208,6 +221,9 @@ class TestOutage:
             await until(lambda before=probes: desk.probes >= before + 4)  # the fifth is far away
             desk.pacer.answered(turn)
             desk.pacer.give_back(turn)
+        probes = desk.probes
+        await asyncio.sleep(0.5)
+        assert desk.probes == probes  # what is up is left alone
         assert desk.states == ["down", "up", "down", "up"]
         await desk.pacer.close()
 

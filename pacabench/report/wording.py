@@ -7,6 +7,7 @@ from pacabench.stats import AgentSummary, CallFigures
 
 _SECOND_MS = 1000.0
 _MINUTE_MS = 60_000.0
+_LEAST_SHOWN_USD = 0.0001
 UNKNOWN = "?"
 NONE = "-"
 
@@ -39,12 +40,16 @@ def tokens(value: int | None, figures: CallFigures) -> str:
 
 
 def dollars(figures: CallFigures) -> str:
-    """What calls cost: ``$0.0123``, ``$0.01+?`` when some have no price, ``scripted``, ``?``."""
+    """What calls cost: ``$0.0123``, ``$0.01+?`` when some have no price, ``scripted``, ``?``.
+
+    Little is not nothing: what would round to zero is ``<$0.0001``.
+    """
     cost = figures.cost_usd
     if cost is None:
         return "scripted" if figures.scripted_calls == figures.calls else UNKNOWN
     digits = 4 if cost < 1 else 2
-    return f"${cost:,.{digits}f}" + ("+?" if figures.cost_incomplete else "")
+    shown = "<$0.0001" if 0 < cost < _LEAST_SHOWN_USD / 2 else f"${cost:,.{digits}f}"
+    return shown + ("+?" if figures.cost_incomplete else "")
 
 
 def warnings_of(view: RunView) -> list[str]:

@@ -287,11 +287,12 @@ def _apart(function: AttackFunction, given: Given) -> Found:
     if child == 0:
         os.close(reader)
         answer = function(given)
-        os.write(writer, json.dumps(answer).encode())
+        os.write(writer, json.dumps(answer).encode() + b"\n")
         os._exit(0)
     os.close(writer)
     text = b""
-    while select.select([reader], [], [], _ALONE_WITHIN_S)[0]:
+    # To the newline and not to the end: what it leaves behind keeps the pipe open.
+    while not text.endswith(b"\n") and select.select([reader], [], [], _ALONE_WITHIN_S)[0]:
         piece = os.read(reader, 65536)
         if not piece:
             break

@@ -46,7 +46,7 @@ def _flood(name: str, title: str, tried: str, *, stream: str, shape: str, size: 
         drive=floods.read_flood,
         program="resources/flood.py",
         given={"stream": stream, "shape": shape, "flood_bytes": size},
-        timeout_s=3.0 if size == _ENDLESS else 25.0,
+        timeout_s=1.5 if size == _ENDLESS else 25.0,
     )
 
 

@@ -24,6 +24,8 @@ _SECRET = b"a secret of the user's"
 _COMMAND_WITHIN_S = 30.0
 _HANGS_S = 1.0
 _MOST_READ = 64 * 1024**2
+_BOUNDED = 'ulimit -v 4194304; exec "$@"'
+"""A command that reads without an end must not take the machine's memory: 4 GiB of addresses."""
 
 
 def in_a_folder(work: Callable[[Path, Ground], Observation]) -> Drive:
@@ -141,7 +143,7 @@ def _command(project: Path, *arguments: str) -> tuple[int | None, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PACABENCH_")}
     try:
         ended = subprocess.run(
-            [sys.executable, "-m", "pacabench", *arguments],
+            ["/bin/sh", "-c", _BOUNDED, "sh", sys.executable, "-m", "pacabench", *arguments],
             cwd=project,
             env=kept,
             stdin=subprocess.DEVNULL,

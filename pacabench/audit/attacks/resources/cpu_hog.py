@@ -8,7 +8,7 @@ from pathlib import Path
 from pacabench.audit.attacks.kit import Found, Given, found
 
 _PROCESSES = 8
-_FOR_S = 1.2
+_FOR_S = 0.8
 
 
 def attack(given: Given) -> Found:

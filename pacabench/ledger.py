@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from pacabench.estimate import with_estimate
 from pacabench.events import CallFinished, Listener
 from pacabench.model import CallRecord, CaseEgress, CaseKey, EgressRecord, MeteredCall
+from pacabench.proxy.excerpt import CallText
 
 Cost = Callable[[CallRecord], float | None]
 """US dollars; None where the model has no known price."""
@@ -49,6 +51,7 @@ class Ledger:
         self._egress_journal = egress_journal
         self._listener = listener
         self._open: dict[str, _Attempt] = {}
+        self._texts: dict[str, CallText] = {}
 
     def open(self, attempt_id: str) -> None:
         """Collect the calls of this attempt."""
@@ -58,14 +61,21 @@ class Ledger:
         """Nobody will ask for the calls of this attempt any more."""
         self._open.pop(attempt_id, None)
 
+    def take_text(self, text: CallText) -> None:
+        """What is to be counted of a call that is about to end, and that nobody else counted."""
+        self._texts[text.call_id] = text
+
     def take(self, call: CallRecord) -> None:
         """A call ended. It was handed to the journal when this returns.
 
         One of no attempt of this run (the proxy refused it before anything was bound) is dropped.
         """
+        text = self._texts.pop(call.call_id, None)
         key = self._keys.get(call.attempt_id.partition("-")[0])
         if key is None:
             return
+        if text is not None:
+            call = with_estimate(call, text)
         if call.attempt_id in self._open:
             self._open[call.attempt_id].calls.append(call)
         metered = MeteredCall(key=key, call=call, cost_usd=self._cost(call))

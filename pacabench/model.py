@@ -197,6 +197,8 @@ class CallRecord:
     """In the provider's words, where it named one: ``flex``, ``priority``, ``batch``, ..."""
     usage_note: str | None = None
     """What is doubtful about the provider's usage: counts that do not add up."""
+    estimated: bool = False
+    """Part of ``usage`` was counted in the harness and is no provider's figure."""
 
     @property
     def is_free(self) -> bool:

@@ -29,7 +29,7 @@ from pacabench.ledger import Ledger
 from pacabench.model import CaseResult, Outcome, PlannedAttempt
 from pacabench.owner import current_owner
 from pacabench.plan import case_keys, plan_run, planned_cases
-from pacabench.pricing import PRICES_VERSION, Pricer
+from pacabench.pricing import Pricer
 from pacabench.provenance import new_manifest, refuse_changes, sandbox_record
 from pacabench.proxy.patience import Patience
 from pacabench.sandbox.base import Sandbox, SandboxContext
@@ -214,7 +214,7 @@ async def _carry_out(job: _Job) -> RunReport:
         job.listener(Notice("warning", text))
     limit = benchmark.selection.limit
     keys = case_keys(benchmark.names, benchmark.datasets, limit=limit)
-    pricer = Pricer(benchmark.providers)
+    pricer = Pricer(benchmark.providers, benchmark.loaded.config.prices)
     ledger = Ledger(
         keys,
         cost=pricer.cost,
@@ -232,7 +232,7 @@ async def _carry_out(job: _Job) -> RunReport:
         retry=job.retry,
     )
     store.begin_session(
-        prices_version=PRICES_VERSION,
+        prices_version=pricer.version,
         planned_cases=planned_cases(benchmark.names, benchmark.datasets, limit=limit),
         config_path=str(benchmark.loaded.path),
         flags=dict(job.flags),
@@ -263,6 +263,7 @@ def _context(job: _Job, ledger: Ledger) -> SandboxContext:
         on_egress=ledger.take_egress,
         listener=job.listener,
         allow_weak=job.allow_weak,
+        on_text=ledger.take_text,
         on_wait=ledger.take_wait,
         on_health=job.breaker.provider,
         live_waits=config.timeout_excludes_provider_wait,

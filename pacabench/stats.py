@@ -33,6 +33,8 @@ class CallFigures:
     """Calls that may have been billed (``CallRecord.may_be_billed``)."""
     uncounted_calls: int = 0
     """Those of them whose tokens are not fully known; they are missing in the sums."""
+    estimated_calls: int = 0
+    """Those of which a part was counted here, since the provider did not tell it."""
     unpriced_calls: int = 0
     """Those without a known price, but for the scripted provider's, which cost nothing real."""
     scripted_calls: int = 0
@@ -106,6 +108,8 @@ class CallFigures:
             self.sdk_retries += 1
         if not call.is_counted:
             self.uncounted_calls += 1
+        if call.estimated:
+            self.estimated_calls += 1
         if (usage := call.usage) is not None:
             self._usage_known += 1
             if (tokens := usage.total_input_tokens) is not None:

@@ -284,6 +284,23 @@ class RunConfig(Section):
     proxy: ProxyConfig = ProxyConfig()
 
 
+Price = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+
+
+class PriceConfig(Section):
+    """What a model costs, in US dollars per million tokens; in place of the price list."""
+
+    input: Price
+    output: Price
+    cached: Price | None = Field(default=None, description="Read from a cache. Default: `input`.")
+    cache_write: Price | None = Field(
+        default=None, description="Written to a cache. Default: `input`."
+    )
+    cache_write_1h: Price | None = Field(
+        default=None, description="Written for an hour. Default: `cache_write`."
+    )
+
+
 class OutputConfig(Section):
     """Where runs are kept."""
 
@@ -314,6 +331,10 @@ class BenchmarkConfig(Section):
         tuple[DatasetConfig, ...], Field(min_length=1), AfterValidator(_unique_datasets)
     ]
     output: OutputConfig = OutputConfig()
+    prices: dict[Name, PriceConfig] = Field(
+        default_factory=dict,
+        description="Prices by model, as it was asked for or answered; they win over the list.",
+    )
 
     @model_validator(mode="after")
     def _sandboxes_fit(self) -> Self:

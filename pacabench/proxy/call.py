@@ -16,12 +16,14 @@ from typing import Literal, TypeAlias
 from pacabench.model import CallRecord, FailedTry
 from pacabench.proxy.client import Client, Refused
 from pacabench.proxy.decode import BodyDecoder
+from pacabench.proxy.excerpt import CallText, Excerpt
 from pacabench.proxy.pacing import Turn
 from pacabench.proxy.passage import KeyGuard, request_headers
 from pacabench.proxy.patience import Patience, is_transient, retry_after_s
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.repeats import Repeats
 from pacabench.proxy.routes import Route, decoded
+from pacabench.proxy.texts import call_text
 from pacabench.proxy.upstream import (
     Reply,
     UpstreamError,
@@ -84,6 +86,7 @@ class Call:
         path: str,
         headers: Mapping[str, str],
         begin: Callable[[CallDraft], None],
+        tell_text: Callable[[CallText], None],
         end: Callable[[CallRecord], None],
         notice: Callable[[str], None],
     ) -> None:
@@ -93,6 +96,8 @@ class Call:
         self._path = path
         self._headers = headers
         self._begin, self._end, self._notice = begin, end, notice
+        self._tell_text = tell_text
+        self._body = b""
         self._draft = CallDraft(attempt_id, route.provider.name, route.endpoint.name)
         self._draft.sent = False
         self._guard = KeyGuard(route.provider.api_key, *route.provider.secrets)
@@ -156,7 +161,7 @@ class Call:
             await self._serve()
 
     async def _serve(self) -> None:
-        body = await self._client.read_body()
+        self._body = body = await self._client.read_body()
         route, wire = self._route, self._route.provider.wire
         facts = wire.read_request(route.endpoint, decoded(route.params), body)
         headers = request_headers(self._headers, wire.request_headers)
@@ -367,6 +372,10 @@ class Call:
         self._repeats.ended(
             draft.request_digest, well=draft.end == "complete" and not record.is_provider_failure
         )
+        if record.usage_source != "provider" and record.may_be_billed:
+            # Nobody told what it used: the harness will count.
+            said = Excerpt() if self._meter is None else self._meter.said()
+            self._tell_text(call_text(record.call_id, self._body, said))
         self._end(record)
 
     def _add_reading(self, meter: Meter) -> None:

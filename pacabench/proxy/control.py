@@ -20,6 +20,7 @@ import orjson
 
 from pacabench.model import CallRecord, EgressRecord, FailedTry, Usage
 from pacabench.proxy import lane as lane_holder
+from pacabench.proxy.excerpt import CallText
 from pacabench.proxy.pacing import State
 from pacabench.proxy.patience import Patience
 
@@ -129,6 +130,13 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Text:
+    """What the harness has to count of the call that ends next; it is written nowhere."""
+
+    text: CallText
+
+
+@dataclass(frozen=True, slots=True)
 class Waited:
     """How long an attempt waited for its provider so far, and whether it does now."""
 
@@ -172,6 +180,7 @@ Message: TypeAlias = (
     | Done
     | Call
     | Egress
+    | Text
     | Waited
     | Health
     | Notice
@@ -201,6 +210,8 @@ def decode(line: bytes) -> Message:
             body["record"] = decode_call(body["record"])
         elif kind is Egress:
             body["record"] = decode_egress(body["record"])
+        elif kind is Text:
+            body["text"] = CallText(**body["text"])
         message: Message = kind(**body)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ControlError(f"not a control message: {line[:200]!r}") from error

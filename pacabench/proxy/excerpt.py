@@ -29,13 +29,15 @@ class Excerpt:
     @property
     def text(self) -> str:
         """What was kept."""
-        return "".join(self.parts)
+        # What JSON cannot say (lone surrogates) must not stop a message later.
+        return "".join(self.parts).encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True)
 class CallText:
     """Both sides of a call whose usage the provider did not tell in full."""
 
+    call_id: str
     asked: str
     asked_characters: int
     said: str

@@ -24,6 +24,7 @@ from pacabench.model import CallRecord
 from pacabench.proxy.call import Call
 from pacabench.proxy.client import BodyBudget, Client
 from pacabench.proxy.control import ProviderSpec
+from pacabench.proxy.excerpt import CallText
 from pacabench.proxy.keys import presented_keys, without_key
 from pacabench.proxy.pacing import State
 from pacabench.proxy.patience import Patience
@@ -106,6 +107,8 @@ class Gateway:
         spool: where calls are noted besides, if anywhere.
         on_notice: gets what should reach the harness's log.
         on_health: gets a provider's name and state when it goes down, and when it comes back.
+        on_text: gets what is to be counted of a call whose provider told no usage, before
+            ``on_call`` gets the call.
         on_wait: gets an attempt's id, whether it waits for its provider now, and for how many
             milliseconds it did so far: at its end, and with ``live_waits`` at every change.
         patience: how long to bear with providers.
@@ -123,6 +126,7 @@ class Gateway:
         *,
         on_notice: Callable[[str], None] = lambda _: None,
         on_health: Callable[[str, State, str], None] = lambda *_: None,
+        on_text: Callable[[CallText], None] = lambda _: None,
         on_wait: Callable[[str, bool, float], None] = lambda *_: None,
         live_waits: bool = False,
         patience: Patience | None = None,
@@ -133,6 +137,7 @@ class Gateway:
         self._spool = spool
         self._notice = on_notice
         self._on_health = on_health
+        self._on_text = on_text
         self._on_wait = on_wait
         self._live_waits = live_waits
         self._patience = patience or Patience()
@@ -264,6 +269,7 @@ class Gateway:
             path=without_key(request.raw_path),
             headers=request.headers,
             begin=self._begin,
+            tell_text=self._on_text,
             end=self._end,
             notice=self._notice,
         )

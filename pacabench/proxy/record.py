@@ -40,6 +40,7 @@ class CallDraft:
     repeat_of: str | None = None
     service_tier: str | None = None
     usage_note: str | None = None
+    estimated: bool = False
 
     def record(self) -> CallRecord:
         """The record as things stand."""

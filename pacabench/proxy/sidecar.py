@@ -298,6 +298,7 @@ async def _serve_as(
             spool,
             on_notice=notice,
             on_health=lambda *health: channel.send(control.Health(*health)),
+            on_text=lambda text: channel.send(control.Text(text)),
             on_wait=lambda *wait: channel.send(control.Waited(*wait)),
             live_waits=first.live_waits,
             patience=first.patience,

@@ -4,6 +4,9 @@ from typing import Any
 
 import orjson
 
+from pacabench.proxy.excerpt import CallText, Excerpt
+from pacabench.proxy.formats.parsing import json_object
+
 
 def prompt_text(request: dict[str, Any]) -> str:
     """All that a request asks: the text of its messages or of its input, and its instructions."""
@@ -89,3 +92,14 @@ def _text(content: Any) -> str:
         return ""
     texts = [part.get("text") for part in content if isinstance(part, dict)]
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def call_text(call_id: str, body: bytes, said: Excerpt) -> CallText:
+    """What is to be counted of a call with this request and reply."""
+    request = json_object(body) or {}
+    asked = Excerpt()
+    asked.add(prompt_text(request))
+    asked.add(surroundings(request))
+    return CallText(
+        call_id, asked.text, asked.characters, said.text, said.characters, len(messages(request))
+    )

@@ -12,11 +12,18 @@ from rich.table import Table
 from rich.text import Text
 
 from pacabench.errors import JournalError, UsageError
-from pacabench.model import SCRIPTED_PROVIDER, CaseEgress, CaseKey, CaseResult, MeteredCall
+from pacabench.model import (
+    SCRIPTED_PROVIDER,
+    CallRecord,
+    CaseEgress,
+    CaseKey,
+    CaseResult,
+    MeteredCall,
+)
 from pacabench.report.printable import printable, printable_block, printable_json
 from pacabench.report.tables import FittingTable, name_text, outcome_text
 from pacabench.report.view import RunView
-from pacabench.report.wording import NONE, UNKNOWN, count, duration
+from pacabench.report.wording import ESTIMATED, NONE, UNKNOWN, count, duration
 from pacabench.store import RunRecord, read_log, without_stderr
 
 _COLUMNS = (
@@ -253,19 +260,23 @@ def _call_row(metered: MeteredCall) -> list[RenderableType]:
         name_text(f"{call.provider} {call.endpoint}"),
         name_text(call.answered_model or call.model or NONE),
         UNKNOWN if call.status is None else str(call.status),
-        name_text(f"{end}: {call.error}" if call.error else end),
+        name_text(": ".join(part for part in (end, call.error, call.usage_note) if part)),
         duration(call.ttft_ms),
         duration(call.duration_ms),
-        count(usage.total_input_tokens if usage else None),
+        _tokens(call, usage.total_input_tokens if usage else None),
         count(usage.cached_tokens if usage else None),
-        count(usage.output_tokens if usage else None),
+        _tokens(call, usage.output_tokens if usage else None),
         _cost(metered),
     ]
 
 
+def _tokens(call: CallRecord, value: int | None) -> str:
+    return (ESTIMATED if call.estimated and value is not None else "") + count(value)
+
+
 def _cost(metered: MeteredCall) -> str:
     if metered.cost_usd is not None:
-        return f"${metered.cost_usd:.6f}"
+        return f"{ESTIMATED if metered.call.estimated else ''}${metered.cost_usd:.6f}"
     return "scripted" if metered.call.provider == SCRIPTED_PROVIDER else UNKNOWN
 
 

@@ -163,4 +163,5 @@ def _usage(figures: CallFigures) -> dict[str, Any]:
         "cost_incomplete": figures.cost_incomplete,
         "uncounted_calls": figures.uncounted_calls,
         "unpriced_calls": figures.unpriced_calls,
+        "estimated_calls": figures.estimated_calls,
     }

@@ -10,6 +10,7 @@ _MINUTE_MS = 60_000.0
 _LEAST_SHOWN_USD = 0.0001
 UNKNOWN = "?"
 NONE = "-"
+ESTIMATED = "~"
 
 
 def percent(share: float | None) -> str:
@@ -35,8 +36,14 @@ def count(value: int | None) -> str:
 
 
 def tokens(value: int | None, figures: CallFigures) -> str:
-    """A sum of tokens, marked when calls are missing in it."""
-    return count(value) + ("+?" if value is not None and figures.uncounted_calls else "")
+    """A sum of tokens: ``~`` when part is an estimate, ``+?`` when calls are missing in it."""
+    if value is None:
+        return UNKNOWN
+    return f"{_about(figures)}{count(value)}" + ("+?" if figures.uncounted_calls else "")
+
+
+def _about(figures: CallFigures) -> str:
+    return ESTIMATED if figures.estimated_calls else ""
 
 
 def dollars(figures: CallFigures) -> str:
@@ -49,7 +56,7 @@ def dollars(figures: CallFigures) -> str:
         return "scripted" if figures.scripted_calls == figures.calls else UNKNOWN
     digits = 4 if cost < 1 else 2
     shown = "<$0.0001" if 0 < cost < _LEAST_SHOWN_USD / 2 else f"${cost:,.{digits}f}"
-    return shown + ("+?" if figures.cost_incomplete else "")
+    return _about(figures) + shown + ("+?" if figures.cost_incomplete else "")
 
 
 def warnings_of(view: RunView) -> list[str]:
@@ -126,6 +133,11 @@ def _inexact(figures: CallFigures) -> list[str]:
         said.append(
             f"{_calls(figures.uncounted_calls)} without full usage (cut off, or the provider did "
             "not say): the true number of tokens is higher."
+        )
+    if figures.estimated_calls:
+        said.append(
+            f"{_calls(figures.estimated_calls)} of which the provider did not tell all tokens: "
+            f"what is missing is estimated with a tokenizer; sums with it are marked {ESTIMATED}."
         )
     if figures.unpriced_calls:
         said.append(

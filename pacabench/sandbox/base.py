@@ -10,6 +10,7 @@ from pacabench.events import Listener
 from pacabench.model import CallRecord, EgressRecord, ExitFacts
 from pacabench.owner import Owner
 from pacabench.proxy.control import ProviderSpec
+from pacabench.proxy.excerpt import CallText
 from pacabench.proxy.pacing import State
 from pacabench.proxy.patience import Patience
 
@@ -18,6 +19,7 @@ CallSink = Callable[[CallRecord], None]
 EgressSink = Callable[[EgressRecord], None]
 """Gets every way out to the web when it ends, allowed or not. As :data:`CallSink`."""
 
+TextSink = Callable[[CallText], None]
 WaitSink = Callable[[str, bool, float], None]
 """Gets an attempt's id, whether it waits for its provider now, and for how many milliseconds it did
 so far. The last one of an attempt comes before ``unbind`` returns."""
@@ -72,6 +74,8 @@ class SandboxContext:
     listener: Listener
     allow_weak: bool = False
     """Go on where the engine does not keep a promise, and say so everywhere."""
+    on_text: TextSink = lambda _: None
+    """Gets what is to be counted of a call, before ``on_call`` gets the call."""
     on_wait: WaitSink = lambda *_: None
     on_health: HealthSink = lambda *_: None
     live_waits: bool = False

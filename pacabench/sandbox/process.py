@@ -73,6 +73,7 @@ async def open_process_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox
             spool,
             on_notice=lambda text: context.listener(Notice("warning", f"proxy: {text}")),
             on_health=context.on_health,
+            on_text=context.on_text,
             on_wait=context.on_wait,
             live_waits=context.live_waits,
             patience=context.patience,

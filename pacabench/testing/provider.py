@@ -1,7 +1,8 @@
 """A provider on loopback that keeps books: what it billed is known exactly.
 
-It behaves as OpenAI does where that matters for counting: a chat stream carries usage only when
-``include_usage`` asks for it, and a client that hangs up is billed for the whole reply.
+It speaks every wire format, and behaves as its providers do where that matters for counting: a chat
+stream carries usage only when ``include_usage`` asks for it, and a client that hangs up is billed
+for the whole reply.
 """
 
 import asyncio
@@ -21,13 +22,12 @@ import orjson
 from aiohttp import web
 
 from pacabench.proxy.replies.completion import Tokens
-from pacabench.proxy.replies.openai import models_body
+from pacabench.testing.operations import Operation, key_of, operation_of
 from pacabench.testing.reply import Rendered, Reply, render
 
 BOOKS_PATH = "/books"
 """GET answers with what was billed so far, as JSON: for providers in another process."""
 _PREFIX = "/v1"
-_OPERATIONS = ("/chat/completions", "/responses", "/embeddings")
 _MAX_BODY_BYTES = 128 * 1024**2
 
 Request = dict[str, Any]
@@ -60,7 +60,7 @@ class Billed:
 
 
 class FakeProvider:
-    """An OpenAI-compatible server, as an async context manager.
+    """A server that speaks every wire format, as an async context manager.
 
     Args:
         answer: what to reply to a request's body; says ``ok`` to everything by default.
@@ -83,8 +83,13 @@ class FakeProvider:
 
     @property
     def base_url(self) -> str:
-        """As the SDK takes it, ``/v1`` included."""
-        return f"http://{self._host}:{self._port}{_PREFIX}"
+        """As OpenAI's SDK takes it, ``/v1`` included."""
+        return f"{self.origin}{_PREFIX}"
+
+    @property
+    def origin(self) -> str:
+        """As Anthropic's, Google's and Azure's SDKs take it."""
+        return f"http://{self._host}:{self._port}"
 
     def totals(self) -> Tokens:
         """All tokens billed so far."""
@@ -94,6 +99,8 @@ class FakeProvider:
             completion=sum(tokens.completion for tokens in billed),
             cached=sum(tokens.cached for tokens in billed),
             reasoning=sum(tokens.reasoning for tokens in billed),
+            cache_write=sum(tokens.cache_write for tokens in billed),
+            cache_write_1h=sum(tokens.cache_write_1h for tokens in billed),
         )
 
     async def __aenter__(self) -> Self:
@@ -120,22 +127,18 @@ class FakeProvider:
             return web.Response(body=self._books_json(), content_type="application/json")
         body = b"".join([chunk async for chunk in request.content.iter_any()])
         asked = _object(body)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        operation = operation_of(request.raw_path)
         entry = Billed(
             target=request.raw_path,
-            model=asked.get("model"),
-            stream=asked.get("stream") is True,
-            key=request.headers.get("Authorization", "").removeprefix("Bearer ") or None,
-            headers={name.lower(): value for name, value in request.headers.items()},
+            model=asked.get("model", operation.model if operation is not None else None),
+            stream=operation is not None and operation.is_streamed(asked),
+            key=key_of(headers),
+            headers=headers,
             body=body,
         )
         self.books.append(entry)
-        operation = request.raw_path.removeprefix(_PREFIX)
-        if operation == "/models":
-            entry.status = 200
-            return web.Response(
-                body=models_body(["fake-model"], "fake"), content_type="application/json"
-            )
-        if operation not in _OPERATIONS:
+        if operation is None:
             entry.status = 404
             return web.Response(status=404, text="no such path")
         return await self._reply(request, entry, self.answer(asked), operation, asked)
@@ -145,7 +148,7 @@ class FakeProvider:
         request: web.BaseRequest,
         entry: Billed,
         reply: Reply,
-        operation: str,
+        operation: Operation,
         asked: Request,
     ) -> web.StreamResponse:
         if reply.silent:

@@ -4,15 +4,18 @@ import base64
 import hashlib
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
-from pacabench.proxy.replies import openai as replies
+from pacabench.proxy.replies import anthropic, bedrock, gemini, openai
 from pacabench.proxy.replies.completion import Completion, Tokens, count_tokens
 from pacabench.proxy.texts import prompt_text
+from pacabench.testing.operations import Operation
+from pacabench.testing.variants import VARIANTS
 
 DIMENSIONS = 8
 _DOCUMENT = "application/json"
@@ -45,6 +48,8 @@ class Reply:
     """Write the body in pieces of this size."""
     line_end: bytes = b"\n"
     """Of a stream's lines."""
+    usage: str = "usual"
+    """A name in ``variants.VARIANTS``: how a chat completion tells what it used."""
     refuses_usage_option: bool = False
     """Answers 400 to ``stream_options``, as some servers do."""
     body: bytes | None = None
@@ -64,34 +69,52 @@ class Rendered:
     """What is billed."""
 
 
-def render(reply: Reply, operation: str, request: dict[str, Any]) -> Rendered:
-    """``reply`` to ``request``, in the format of ``operation`` (``/chat/completions``, ...)."""
+def _no_pieces(completion: Completion) -> Iterator[bytes]:
+    raise NotImplementedError(f"never streamed: {completion}")
+
+
+_WRITERS: Mapping[
+    str, tuple[Callable[[Completion], bytes], Callable[[Completion], Iterator[bytes]]]
+] = MappingProxyType(
+    {
+        "/responses": (openai.response_body, openai.response_events),
+        "/messages": (anthropic.message_body, anthropic.message_events),
+        "/messages/count_tokens": (lambda it: anthropic.count_body(it.tokens.prompt), _no_pieces),
+        "/models": (lambda _: openai.models_body(["fake-model"], "fake"), _no_pieces),
+        "converse": (bedrock.converse_body, _no_pieces),
+    }
+)
+"""A whole reply, and one in pieces."""
+
+
+def render(reply: Reply, operation: Operation, request: dict[str, Any]) -> Rendered:
+    """``reply`` to ``request``, in the format of ``operation``."""
     refused = reply.refuses_usage_option and "stream_options" in request
     if refused or reply.status != 200:  # noqa: PLR2004 - HTTP OK
         message = "Unrecognized request argument: stream_options" if refused else reply.message
         return _error(400 if refused else reply.status, message, reply)
     tokens = reply.tokens or Tokens(
         prompt=count_tokens(prompt_text(request)),
-        completion=0 if operation == "/embeddings" else count_tokens(reply.text),
+        completion=count_tokens(reply.text) if operation.has_output else 0,
     )
-    streamed = request.get("stream") is True and operation != "/embeddings"
+    streamed = operation.is_streamed(request)
     parts = [reply.body] if reply.body is not None else _parts(reply, operation, request, tokens)
     if reply.line_end != b"\n":
         parts = [part.replace(b"\n", reply.line_end) for part in parts]
-    headers = {"Content-Type": reply.content_type or (_EVENTS if streamed else _DOCUMENT)}
+    events = streamed and operation.events
+    headers = {"Content-Type": reply.content_type or (_EVENTS if events else _DOCUMENT)}
     if not streamed:
         headers["Content-Length"] = str(sum(map(len, parts)))
     if reply.content_encoding is not None:
         headers["Content-Encoding"] = reply.content_encoding
-    return Rendered(200, headers | dict(reply.headers), _split(parts, reply), tokens)
+    billed = None if operation.is_free else tokens
+    return Rendered(200, headers | dict(reply.headers), _split(parts, reply), billed)
 
 
 def _parts(
-    reply: Reply, operation: str, request: dict[str, Any], tokens: Tokens
+    reply: Reply, operation: Operation, request: dict[str, Any], tokens: Tokens
 ) -> Sequence[bytes]:
-    model = reply.model or str(request.get("model"))
-    if operation == "/embeddings":
-        return [_embeddings(request, model, tokens)]
+    model = reply.model or operation.model or str(request.get("model"))
     completion = Completion(
         reply_id=hashlib.blake2b(orjson.dumps(request), digest_size=8).hexdigest(),
         model=model,
@@ -99,16 +122,43 @@ def _parts(
         tokens=tokens,
         created=int(time.time()),
     )
-    streamed = request.get("stream") is True
-    if operation == "/chat/completions":
-        options = request.get("stream_options") or {}
-        asked = options.get("include_usage") is True
-        if streamed:
-            return list(replies.chat_events(completion, include_usage=asked))
-        return [replies.chat_body(completion)]
-    if streamed:
-        return list(replies.response_events(completion))
-    return [replies.response_body(completion)]
+    if operation.name == "/embeddings":
+        return [_embeddings(request, model, tokens)]
+    if operation.name == "/chat/completions":
+        return _chat(reply, completion, request)
+    if operation.name in _WRITERS:
+        whole, pieces = _WRITERS[operation.name]
+        streamed = operation.is_streamed(request)
+        return list(pieces(completion)) if streamed else [whole(completion)]
+    return _gemini(operation, completion, request)
+
+
+def _chat(reply: Reply, completion: Completion, request: dict[str, Any]) -> Sequence[bytes]:
+    parts = [openai.chat_body(completion)]
+    if request.get("stream") is True:
+        asked = (request.get("stream_options") or {}).get("include_usage") is True
+        parts = list(openai.chat_events(completion, include_usage=asked))
+    change = VARIANTS.get(reply.usage)
+    return parts if change is None else change(parts, completion.tokens)
+
+
+def _gemini(
+    operation: Operation, completion: Completion, request: dict[str, Any]
+) -> Sequence[bytes]:
+    vector = [1.0] + [0.0] * (DIMENSIONS - 1)
+    match operation.name:
+        case "generateContent":
+            return [gemini.content_body(completion)]
+        case "embedContent":
+            return [gemini.embedding_body(vector)]
+        case "batchEmbedContents":
+            return [gemini.embeddings_body([vector] * len(request.get("requests") or []))]
+        case "countTokens":
+            return [gemini.count_body(completion.tokens.prompt)]
+        case _ if operation.events:
+            return list(gemini.content_events(completion))
+        case _:
+            return list(gemini.content_array(completion))
 
 
 def _embeddings(request: dict[str, Any], model: str, tokens: Tokens) -> bytes:
@@ -117,7 +167,7 @@ def _embeddings(request: dict[str, Any], model: str, tokens: Tokens) -> bytes:
     vector = [1.0] + [0.0] * (DIMENSIONS - 1)
     packed = base64.b64encode(struct.pack(f"<{DIMENSIONS}f", *vector)).decode()
     encoded = packed if request.get("encoding_format") == "base64" else vector
-    return replies.embeddings_body(model, [encoded] * count, tokens.prompt)
+    return openai.embeddings_body(model, [encoded] * count, tokens.prompt)
 
 
 def _error(status: int, message: str, reply: Reply) -> Rendered:

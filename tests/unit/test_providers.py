@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -261,3 +262,109 @@ class TestServices:
         (agent,) = loaded.config.agents
         with pytest.raises(ConfigError, match=f"{place} holds a provider's real key"):
             clean_service_env(agent, agent.services[-1], loaded)
+
+
+class TestEveryProvider:
+    @pytest.mark.parametrize(
+        ("name", "variable", "url"),
+        [
+            ("anthropic", "ANTHROPIC_API_KEY", "https://api.anthropic.com"),
+            ("gemini", "GEMINI_API_KEY", "https://generativelanguage.googleapis.com"),
+            ("gemini", "GOOGLE_API_KEY", "https://generativelanguage.googleapis.com"),
+            ("mistral", "MISTRAL_API_KEY", "https://api.mistral.ai/v1"),
+            ("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1"),
+            ("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1"),
+            ("together", "TOGETHER_API_KEY", "https://api.together.xyz/v1"),
+            ("deepseek", "DEEPSEEK_API_KEY", "https://api.deepseek.com/v1"),
+        ],
+    )
+    def test_has_its_own_key_and_address(
+        self, tmp_path: Path, name: str, variable: str, url: str
+    ) -> None:
+        loaded = load(tmp_path, f"{{providers: {{{name}: {{}}}}}}", environ={variable: KEY})
+        (spec,), default = provider_specs(loaded)
+        assert (default, spec.kind, spec.base_url, spec.api_key) == (name, name, url, KEY)
+
+    @pytest.mark.parametrize(
+        ("name", "given", "used"),
+        [
+            ("anthropic", "http://localhost:1/v1/", "http://localhost:1"),
+            ("gemini", "http://localhost:1/v1beta", "http://localhost:1"),
+            ("azure_openai", "http://localhost:1/openai/v1/", "http://localhost:1"),
+            ("azure_openai", "http://localhost:1/openai", "http://localhost:1"),
+            ("groq", "http://localhost:1", "http://localhost:1/openai/v1"),
+            ("openrouter", "http://localhost:1", "http://localhost:1/api/v1"),
+            ("vllm", "http://localhost:1/v1", "http://localhost:1/v1"),
+        ],
+    )
+    def test_takes_a_base_url_as_its_sdk_does(
+        self, tmp_path: Path, name: str, given: str, used: str
+    ) -> None:
+        proxy = f"{{providers: {{{name}: {{base_url: '{given}'}}}}}}"
+        (spec,), _ = provider_specs(load(tmp_path, proxy))
+        assert spec.base_url == used
+
+    def test_ollama_needs_nothing(self, tmp_path: Path) -> None:
+        (spec,), _ = provider_specs(load(tmp_path, "{provider: ollama}"))
+        assert (spec.base_url, spec.api_key) == ("http://localhost:11434/v1", None)
+
+    def test_azure_has_no_address_of_its_own(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="azure_openai needs a base_url"):
+            provider_specs(load(tmp_path, "{provider: azure_openai}"))
+
+
+class TestBedrock:
+    AWS: ClassVar = {
+        "AWS_ACCESS_KEY_ID": "AKID",
+        "AWS_SECRET_ACCESS_KEY": KEY,
+        "AWS_REGION": "eu-west-1",
+    }
+
+    def test_aws_credentials_sign(self, tmp_path: Path) -> None:
+        environ = self.AWS | {"AWS_SESSION_TOKEN": "token-secret"}
+        (spec,), _ = provider_specs(load(tmp_path, "{provider: bedrock}", environ=environ))
+        assert (spec.access_key_id, spec.api_key, spec.region) == ("AKID", KEY, "eu-west-1")
+        assert spec.base_url == "https://bedrock-runtime.eu-west-1.amazonaws.com"
+        assert KEY not in repr(spec)
+        assert "token-secret" not in repr(spec)
+
+    def test_a_key_of_its_own_kind_is_sent_as_it_is(self, tmp_path: Path) -> None:
+        environ = self.AWS | {"AWS_BEARER_TOKEN_BEDROCK": "bearer-secret"}
+        loaded = load(tmp_path, "{provider: bedrock, region: us-west-2}", environ=environ)
+        (spec,), _ = provider_specs(loaded)
+        assert (spec.access_key_id, spec.api_key, spec.region) == (
+            None,
+            "bearer-secret",
+            "us-west-2",
+        )
+
+    def test_without_a_region_it_says_so(self, tmp_path: Path) -> None:
+        environ = self.AWS | {"AWS_REGION": ""}
+        with pytest.raises(ConfigError, match="bedrock needs a region"):
+            provider_specs(load(tmp_path, "{provider: bedrock}", environ=environ))
+
+    def test_without_credentials_it_says_what_to_set(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+        with pytest.raises(ConfigError, match=r"pacabench\[bedrock\]"):
+            provider_specs(
+                load(tmp_path, "{provider: bedrock}", environ={"AWS_REGION": "eu-west-1"})
+            )
+
+    def test_with_the_extra_a_profile_is_enough(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "credentials").write_text(
+            f"[default]\naws_access_key_id = AKPROFILE\naws_secret_access_key = {KEY}\n"
+        )
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+        loaded = load(tmp_path, "{provider: bedrock}", environ={"AWS_REGION": "eu-west-1"})
+        (spec,), _ = provider_specs(loaded)
+        assert (spec.access_key_id, spec.api_key) == ("AKPROFILE", KEY)
+
+    def test_a_region_is_for_bedrock_alone(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="`region` is for bedrock"):
+            provider_specs(load(tmp_path, "{region: x}", environ={"OPENAI_API_KEY": KEY}))

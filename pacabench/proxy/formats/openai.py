@@ -211,7 +211,11 @@ class UsageChunkFilter:
 
 def _is_usage_chunk(data: bytes | None) -> bool:
     chunk = None if data is None or b'"usage"' not in data else json_object(data)
-    return chunk is not None and chunk.get("choices") == [] and isinstance(chunk.get("usage"), dict)
+    return (
+        chunk is not None
+        and chunk.get("choices", chunk) in ([], None)
+        and isinstance(chunk.get("usage"), dict)
+    )
 
 
 def _asks_for_usage(request: dict[str, Any]) -> bool:

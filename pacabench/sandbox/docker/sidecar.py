@@ -193,10 +193,11 @@ class Sidecar:
                 self._deliver(record)
             case Done(seq, error):
                 self._settle_reply(seq, error)
-            case LaneUp(lane) if lane in self._lanes:
-                self._lanes[lane].up.set()
-            case LaneDown(lane) if lane in self._lanes:
-                self._lanes[lane].down.set()
+            case LaneUp(lane) | LaneDown(lane) if lane in self._lanes:
+                known = self._lanes[lane]
+                (known.up if isinstance(message, LaneUp) else known.down).set()
+            case control.Text(text):
+                self._context.on_text(text)
             case control.Waited(attempt_id, waiting, total_ms):
                 self._context.on_wait(attempt_id, waiting, total_ms)
             case control.Health(provider, state, why):

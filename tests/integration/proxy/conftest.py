@@ -15,6 +15,7 @@ import pytest
 
 from pacabench.model import CallRecord
 from pacabench.proxy.control import ProviderSpec
+from pacabench.proxy.excerpt import CallText
 from pacabench.proxy.gateway import Gateway
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.spool import Spool
@@ -44,6 +45,7 @@ class Bench:
     path: str = "/v1"
     records: list[CallRecord] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    texts: list[CallText] = field(default_factory=list)
     health: list[tuple[str, str, str]] = field(default_factory=list)
     waits: list[tuple[str, bool, float]] = field(default_factory=list)
 
@@ -120,6 +122,7 @@ def open_bench() -> OpenBench:
             made.records.append,
             spool,
             on_notice=made.notices.append,
+            on_text=made.texts.append,
             on_health=lambda *health: made.health.append(health),
             on_wait=lambda *wait: made.waits.append(wait),
             live_waits=live_waits,

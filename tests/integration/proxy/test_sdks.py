@@ -11,10 +11,12 @@ import openai
 import pytest
 from google import genai
 
+from pacabench.estimate import with_estimate
 from pacabench.model import Usage
 from pacabench.proxy.control import ProviderSpec
 from pacabench.sandbox.environment import agent_variables
-from tests.integration.proxy.conftest import VIRTUAL_KEY, Bench, OpenBench
+from pacabench.testing import FakeProvider, Reply, Tokens
+from tests.integration.proxy.conftest import REAL_KEY, VIRTUAL_KEY, Bench, OpenBench
 
 SCRIPTED = ProviderSpec("scripted", "scripted", rules=[{"contains": "six", "reply": "forty two"}])
 ASKED = "What is six times seven?"
@@ -114,3 +116,176 @@ async def test_bedrock_is_called_as_boto_calls_it(open_bench: OpenBench, as_agen
     assert reply["output"]["message"]["content"] == [{"text": "forty two"}]
     assert record.model == "anthropic.claude-x-v1:0"
     assert record.usage == Usage(PROMPT_TOKENS, 0, 0, REPLY_TOKENS, None)
+
+
+class TestSeveralProviders:
+    async def test_each_sdk_finds_its_own_with_its_own_key(
+        self, open_bench: OpenBench, as_agent: AsAgent
+    ) -> None:
+        async with FakeProvider() as one, FakeProvider() as two, FakeProvider() as three:
+            specs = (
+                ProviderSpec("anthropic", "anthropic", one.origin, "real-anthropic-key"),
+                ProviderSpec("openai", "openai", two.base_url, "real-openai-key"),
+                ProviderSpec("gemini", "gemini", three.origin, "real-gemini-key"),
+            )
+            async with open_bench(*specs) as it:
+                as_agent(it, *specs)
+                async with openai.AsyncOpenAI(max_retries=0) as client:
+                    await client.chat.completions.create(model="m", messages=SAY)
+                    await client.models.list()
+                async with anthropic.AsyncAnthropic(max_retries=0) as client:
+                    await client.messages.create(model="m", max_tokens=9, messages=SAY)
+                    await client.beta.messages.create(model="m", max_tokens=9, messages=SAY)
+                with gemini() as client:
+                    await client.aio.models.generate_content(model="g", contents=ASKED)
+                records = await it.settled(5)
+        keys = [{entry.key for entry in each.books} for each in (one, two, three)]
+        assert keys == [{"real-anthropic-key"}, {"real-openai-key"}, {"real-gemini-key"}]
+        assert [len(each.books) for each in (one, two, three)] == [2, 2, 1]
+        assert one.books[0].headers["anthropic-version"]
+        assert {record.usage_source for record in records if not record.is_free} == {"provider"}
+
+    async def test_compatible_ones_answer_below_their_names(self, open_bench: OpenBench) -> None:
+        async with FakeProvider() as one, FakeProvider() as two:
+            specs = (
+                ProviderSpec("openrouter", "openrouter", f"{one.origin}/api/v1", REAL_KEY),
+                ProviderSpec("groq", "groq", f"{two.origin}/openai/v1", REAL_KEY),
+            )
+            async with open_bench(*specs) as it:
+                for path in ("v1", "openrouter/api/v1", "groq/openai/v1", "groq/v1"):
+                    async with it.client(base_url=f"http://127.0.0.1:{it.port}/{path}") as client:
+                        await client.chat.completions.create(model="m", messages=SAY)
+                await it.settled(4)
+        assert [entry.target for entry in one.books] == ["/api/v1/chat/completions"] * 2
+        assert [entry.target for entry in two.books] == ["/openai/v1/chat/completions"] * 2
+
+
+class TestStreams:
+    async def test_each_sdk_reads_its_stream_through_the_proxy(
+        self, open_bench: OpenBench, as_agent: AsAgent
+    ) -> None:
+        tokens = Tokens(900, 41, cached=512, reasoning=9)
+        reply = Reply(text="Hé, forty two", tokens=tokens, split_bytes=3)
+        async with FakeProvider(lambda _: reply) as provider:
+            specs = (
+                ProviderSpec("anthropic", "anthropic", provider.origin, REAL_KEY),
+                ProviderSpec("gemini", "gemini", provider.origin, REAL_KEY),
+                ProviderSpec("azure_openai", "azure_openai", provider.origin, REAL_KEY),
+            )
+            async with open_bench(*specs) as it:
+                as_agent(it, *specs)
+                async with (
+                    anthropic.AsyncAnthropic(max_retries=0) as client,
+                    client.messages.stream(model="m", max_tokens=9, messages=SAY) as stream,
+                ):
+                    message = await stream.get_final_message()
+                with gemini() as client:
+                    chunks = await client.aio.models.generate_content_stream(
+                        model="g", contents=ASKED
+                    )
+                    said = [chunk.text async for chunk in chunks]
+                async with openai.AsyncAzureOpenAI(api_version="2024-10-21") as client:
+                    stream = await client.chat.completions.create(
+                        model="d", messages=SAY, stream=True
+                    )
+                    deltas = [chunk.choices[0].delta.content or "" async for chunk in stream]
+                records = await it.settled(3)
+        assert message.content[0].text == "".join(said) == "".join(deltas) == "Hé, forty two"
+        assert message.usage.output_tokens == 41
+        assert [record.usage.total_input_tokens for record in records] == [900] * 3
+        assert [record.usage.output_tokens for record in records] == [41] * 3
+        assert [record.usage.cached_tokens for record in records] == [512] * 3
+
+
+class TestWhatIsNotServed:
+    async def test_each_sdk_is_told_in_its_own_words(
+        self, open_bench: OpenBench, as_agent: AsAgent
+    ) -> None:
+        async with open_bench(SCRIPTED) as it:
+            as_agent(it)
+            async with openai.AsyncOpenAI(max_retries=0) as client:
+                with pytest.raises(openai.NotFoundError, match="GET /v1/files is not served"):
+                    await client.files.list()
+            async with anthropic.AsyncAnthropic(max_retries=0) as client:
+                with pytest.raises(anthropic.NotFoundError, match="is not served") as caught:
+                    await client.messages.batches.list()
+                assert caught.value.body["error"]["type"] == "not_found_error"
+            with gemini() as client, pytest.raises(genai.errors.ClientError) as refused:
+                await client.aio.files.list()
+            assert refused.value.status == "NOT_FOUND"
+            assert "is not served" in refused.value.message
+            records = await it.settled(3)
+        assert {record.end for record in records} == {"denied"}
+
+    async def test_a_wrong_key_is_told_in_its_own_words(
+        self, open_bench: OpenBench, as_agent: AsAgent
+    ) -> None:
+        async with open_bench(SCRIPTED) as it:
+            as_agent(it)
+            async with anthropic.AsyncAnthropic(api_key="wrong", max_retries=0) as client:
+                with pytest.raises(anthropic.AuthenticationError):
+                    await client.messages.create(model="m", max_tokens=9, messages=SAY)
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "/v1beta/models/../files:generateContent",
+            "/v1beta/models/%2e%2e:generateContent",
+            "/v1beta/models/a%2fb:generateContent",
+            "/v1beta/models/a/b:generateContent",
+            "/v1beta/models/.:generateContent",
+            "/v1beta/models/a:generateContent?alt=sse&alt=json",
+            "/v1beta/models/a:generateContent?alt=%2e",
+            "/v1beta/models/a:generateContent?upload=1",
+            "/v1beta/models/a:deleteEverything",
+            "/openai/deployments/../x/chat/completions?api-version=1",
+            "/openai/deployments/%2e%2e/chat/completions?api-version=1",
+            "/model/a%2Fb/converse",
+            "/model/a/converse-stream",
+        ],
+    )
+    async def test_no_path_leads_elsewhere(self, open_bench: OpenBench, target: str) -> None:
+        request = (
+            f"POST {target} HTTP/1.1\r\nHost: x\r\nx-goog-api-key: {VIRTUAL_KEY}\r\n"
+            "Content-Length: 2\r\nConnection: close\r\n\r\n{}"
+        )
+        async with open_bench(SCRIPTED) as it:
+            reply = await it.send_raw(request.encode())
+            [record] = await it.settled()
+        assert reply.startswith(b"HTTP/1.1 404 ")
+        assert record.end == "denied"
+
+    async def test_a_key_in_the_url_opens_and_is_written_nowhere(
+        self, open_bench: OpenBench
+    ) -> None:
+        body = b'{"contents":[{"parts":[{"text":"six"}]}]}'
+        async with FakeProvider() as provider:
+            spec = ProviderSpec("gemini", "gemini", provider.origin, REAL_KEY)
+            async with open_bench(spec) as it:
+                for path in ("v1beta/models/g:generateContent", "v1beta/files:list"):
+                    await it.send_raw(
+                        f"POST /{path}?key={VIRTUAL_KEY} HTTP/1.1\r\nHost: x\r\n"
+                        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+                        + body
+                    )
+                records = await it.settled(2)
+        assert [record.end for record in records] == ["complete", "denied"]
+        assert provider.books[0].target == "/v1beta/models/g:generateContent"
+        assert provider.books[0].key == REAL_KEY
+        assert VIRTUAL_KEY not in str(records) + str(provider.books[0].headers)
+
+
+async def test_what_a_provider_does_not_tell_is_handed_over_to_be_counted(
+    open_bench: OpenBench,
+) -> None:
+    reply = Reply(text="forty two", usage="none")
+    async with FakeProvider(lambda _: reply) as provider:
+        spec = ProviderSpec("vllm", "vllm", provider.base_url, REAL_KEY)
+        async with open_bench(spec) as it:
+            async with it.client() as client:
+                stream = await client.chat.completions.create(model="m", messages=SAY, stream=True)
+                assert [chunk async for chunk in stream]
+            [record] = await it.settled()
+    [text] = it.texts
+    assert (text.call_id, text.asked, text.said) == (record.call_id, ASKED, "forty two")
+    assert with_estimate(record, text).usage == Usage(input_tokens=12, output_tokens=3)

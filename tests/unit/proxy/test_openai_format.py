@@ -175,12 +175,13 @@ class TestUsageChunkFilter:
             event({"choices": [], "usage": None, "prompt_filter_results": []}),
             event({"choices": [{"delta": {"content": '"usage"'}}]}),
             event({"choices": [{"delta": {}}], "usage": USAGE}),
+            event({"error": {"message": "sorry"}, "usage": USAGE}),
             b": ping\n\n",
             b"data: [DONE]\n\n",
             b'data: not json "usage"\n\n',
         ]
         sieve = UsageChunkFilter()
-        dropped = event({"choices": [], "usage": USAGE})
+        dropped = event({"choices": [], "usage": USAGE}) + event({"choices": None, "usage": USAGE})
         assert sieve.feed(b"".join([*kept[:3], dropped, *kept[3:]])) == b"".join(kept)
         assert sieve.finish() == b""
 

@@ -20,7 +20,7 @@ RUN = {
 }  # fmt: skip
 USAGE = {
     "calls", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost_usd",
-    "cost_incomplete", "uncounted_calls", "unpriced_calls",
+    "cost_incomplete", "uncounted_calls", "unpriced_calls", "estimated_calls",
 }  # fmt: skip
 AGENT = USAGE | {
     "name", "dataset", "cases", "passed", "failed", "infrastructure", "pending", "outcomes",
@@ -81,6 +81,7 @@ class TestFigures:
             "latency_p50_ms": 300.0, "calls": 3, "input_tokens": 300, "output_tokens": 21,
             "cached_tokens": 120, "reasoning_tokens": 9, "cost_usd": 0.75,
             "cost_incomplete": False, "uncounted_calls": 0, "unpriced_calls": 0,
+            "estimated_calls": 0,
             "failed_calls": 1, "denied_calls": 0, "scripted_calls": 0, "sdk_retries": 0,
         }  # fmt: skip
         assert {name: agent[name] for name in expected} == expected
@@ -101,6 +102,7 @@ class TestFigures:
             "input_tokens": 100, "output_tokens": 7, "cached_tokens": 40, "reasoning_tokens": 3,
             "cost_usd": 0.25, "cost_incomplete": False, "uncounted_calls": 0, "unpriced_calls": 0,
             "egress": cases["agent", "case-1"]["egress"],  # below
+            "estimated_calls": 0,
         }  # fmt: skip
         wrong = cases["agent", "case-2"]
         assert (wrong["outcome"], wrong["attempts"], wrong["calls"]) == ("failed", 2, 2)

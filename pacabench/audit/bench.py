@@ -11,14 +11,15 @@ from typing import Any
 from pacabench.agent import Countdown, ask
 from pacabench.aio import finish
 from pacabench.audit.attack import Attack, Body, Observation
-from pacabench.audit.ground import Ground
-from pacabench.audit.scripts import attack_command
-from pacabench.config.schema import SandboxConfig
+from pacabench.audit.ground import WEB_ALLOWED, Ground, open_stand, stand_body
+from pacabench.audit.scripts import attack_command, stand_command
+from pacabench.config.egress import EgressConfig
+from pacabench.config.schema import AgentConfig, SandboxConfig
 from pacabench.errors import SandboxError
 from pacabench.events import Listener
 from pacabench.model import JSON, CallRecord, Case, CaseKey, new_attempt_id
-from pacabench.proxy.control import LANE_PORT, ProviderSpec
-from pacabench.sandbox.base import SandboxContext
+from pacabench.proxy.control import LANE_PORT, WEB_PORT, ProviderSpec
+from pacabench.sandbox.base import SandboxAgent, SandboxContext
 from pacabench.sandbox.docker.images import AgentImage
 from pacabench.sandbox.docker.labels import ROLE, Role
 from pacabench.sandbox.docker.lanes import Lane
@@ -33,10 +34,10 @@ from pacabench.sandbox.environment import agent_variables
 LIMITS = SandboxConfig(memory=256 * 1024**2, cpus=1.0, pids=64, tmp_size=16 * 1024**2)
 """Of every attacker. Small, so that a broken limit is noticed early and does little harm."""
 DATASET = "audit"
-PORT_HEX = f"{LANE_PORT:04X}"
+LISTENING = [f"0100007F:{port:04X}" for port in (LANE_PORT, WEB_PORT)]
+"""All that listens in a lane, as the kernel writes it."""
 _NEXT_WITHIN_S = 20.0
 _INIT_AND_SELF = 2
-_LOOPBACK_HEX = "0100007F"
 _SCRIPTED = ProviderSpec("scripted", "scripted")
 
 
@@ -123,7 +124,9 @@ class Bench:
             )
 
         doing = f"starting {', '.join(scripts)}"
-        return await self._sandbox.open(make_box, Role.AUDIT, doing=doing, alter=alter)
+        return await self._sandbox.open(
+            make_box, Role.AUDIT, doing=doing, allow=WEB_ALLOWED, alter=alter
+        )
 
     def case(self, attack_id: str, given: Mapping[str, JSON]) -> tuple[Case, CaseKey]:
         """The case that makes a started script run."""
@@ -140,6 +143,7 @@ class Bench:
         return {
             **self.ground.given,
             "lane_port": LANE_PORT,
+            "web_port": WEB_PORT,
             "sidecar": self.sidecar_address,
             "sidecar_name": self.sidecar_name,
             "neighbour_key": self.neighbour.key,
@@ -239,8 +243,7 @@ def upset(seen: Observation, word: str, attempt_id: str, *, earlier_key: str | N
         "the model did not answer it": word in str(facts.get("said")),
         "its call was not metered": metered == [(attempt_id, "complete")],
         "it got the key of the attack": facts.get("key") != earlier_key,
-        "something else listens in its lane": facts.get("listening")
-        == [f"{_LOOPBACK_HEX}:{PORT_HEX}"],
+        "something else listens in its lane": facts.get("listening") == LISTENING,
         "an abstract socket was left in its lane": facts.get("abstract") == [],
         "processes were left": facts.get("processes") == _INIT_AND_SELF,
         "files were left": facts.get("files") == [],
@@ -266,7 +269,7 @@ async def open_bench(
         run_dir=run_dir,
         owner=ground.labels.owner,
         cache_dir=cache_dir,
-        agents=(),
+        agents=[_attacker(run_dir)],
         providers=providers,
         default_provider="scripted",
         concurrency=2,
@@ -278,15 +281,42 @@ async def open_bench(
         context=context,
         labels=ground.labels,
         image=ground.image,
-        network=SidecarNetwork("bridge", providers, existing=ground.network),
+        network=SidecarNetwork(
+            "bridge", providers, existing=ground.network, hosts=ground.web_hosts
+        ),
         most_lanes=2,
     )
     info = await ground.engine.call(lambda client: client.info(), repeatable=True)
     async with supervise(plan) as supervisor:
         sandbox = DockerSandbox(plan, supervisor, {}, info)
         bench = Bench(ground, sandbox, ledger, providers)
-        async with _neighbour(bench):
+        async with _neighbour(bench), _web(bench):
             yield bench
+
+
+def _attacker(project: Path) -> SandboxAgent:
+    """Of whom the sandbox only has to know that he may reach some of the web."""
+    return SandboxAgent(
+        config=AgentConfig(name="attacker", command="true"),
+        sandbox=LIMITS.model_copy(update={"egress": EgressConfig(allow=WEB_ALLOWED)}),
+        env={},
+        source=None,
+        requirements=None,
+        project=project,
+    )
+
+
+@asynccontextmanager
+async def _web(bench: Bench) -> AsyncIterator[None]:
+    """What the allowed host answers: a web server in the sidecar's own network namespace."""
+    ground = bench.ground
+    body = stand_body(ground.image, ground.labels, stand_command("web", ground.canary))
+    body["HostConfig"] |= {
+        "NetworkMode": f"container:{bench.sidecar}",
+        "CapAdd": ["NET_ADMIN", "NET_BIND_SERVICE"],
+    }
+    async with open_stand(ground.engine, body):
+        yield
 
 
 @asynccontextmanager

@@ -26,6 +26,16 @@ T = TypeVar("T")
 
 PROVIDER_PORT = 8000
 SECRET_PORT = 8001
+PUBLIC = "203.0.113.80"
+"""Of the fake internet."""
+_WEB = "11.255.255.80"
+"""Public by the sidecar's rules; within the sidecar's network namespace and nowhere else."""
+_LISTED = ("allowed", "private", "loopback", "metadata", "mixed", "mapped")
+WEB_NAMES = tuple(
+    f"{name}.audit.test" for name in (*_LISTED, "other", "xallowed", "allowed.audit.test.other")
+)
+WEB_ALLOWED = (*(f"{name}.audit.test:80" for name in _LISTED), "allowed.audit.test:443")
+"""What attackers may reach of the web, if its address may be reached."""
 STAND_DIR = "/stand"
 """Where the fake internet has the volume with its Unix socket."""
 
@@ -94,6 +104,19 @@ class Ground:
         return f"http://{self.wan.told['address']}:{PROVIDER_PORT}/v1"
 
     @property
+    def web_hosts(self) -> list[str]:
+        """What the names of the web lead to, for the sidecars."""
+        inside = self.wan.told["address"]
+        hosts = {name: [_WEB] for name in WEB_NAMES} | {
+            "private.audit.test": [inside],
+            "loopback.audit.test": ["127.0.0.1"],
+            "metadata.audit.test": ["169.254.169.254"],
+            "mixed.audit.test": [_WEB, inside],
+            "mapped.audit.test": [f"::ffff:{inside}"],
+        }
+        return [f"{name}:{address}" for name, found in hosts.items() for address in found]
+
+    @property
     def given(self) -> dict[str, Any]:
         """Where things are, for attack scripts."""
         return {
@@ -101,7 +124,7 @@ class Ground:
             "wan_name": self.wan.told["name"],
             "provider_port": PROVIDER_PORT,
             "secret_port": SECRET_PORT,
-            "public": "203.0.113.80",
+            "public": PUBLIC,
             "metadata": "169.254.169.254",
             "resolver": "198.51.100.53",
             "host_addresses": self.host.told["addresses"],
@@ -121,18 +144,19 @@ async def open_ground(engine: Engine, labels: RunLabels, image: str) -> AsyncIte
     volume = ""
     try:
         volume = await finish(make_volume(engine, labels))
-        wan = _body(image, labels, stand_command("wan", canary))
+        wan = stand_body(image, labels, stand_command("wan", canary))
         wan["HostConfig"] |= {
             "NetworkMode": network,
             "CapAdd": ["NET_ADMIN", "NET_BIND_SERVICE"],  # in its own network namespace only
             "Binds": [f"{volume}:{STAND_DIR}:rw"],
             "IpcMode": "shareable",
+            "ExtraHosts": [f"{name}:{PUBLIC}" for name in WEB_NAMES],
         }
-        host = _body(image, labels, stand_command("host", canary))
+        host = stand_body(image, labels, stand_command("host", canary))
         host["HostConfig"]["NetworkMode"] = "host"
         async with (
-            _stand(engine, wan) as first,
-            _stand(engine, host) as second,
+            open_stand(engine, wan) as first,
+            open_stand(engine, host) as second,
             AsyncExitStack() as stack,
         ):
             shared = Shared(stack)
@@ -147,7 +171,12 @@ async def open_ground(engine: Engine, labels: RunLabels, image: str) -> AsyncIte
 
 
 @asynccontextmanager
-async def _stand(engine: Engine, body: Mapping[str, Any]) -> AsyncIterator[Stand]:
+async def open_stand(engine: Engine, body: Mapping[str, Any]) -> AsyncIterator[Stand]:
+    """A stand-in that serves. At the end it is gone.
+
+    Raises:
+        SandboxError: the engine does not start it, or it ended at once.
+    """
     doing = "starting a stand-in of the audit"
     container = await finish(containers.create(engine, body, doing=doing))
     try:
@@ -175,7 +204,7 @@ async def _make_network(engine: Engine, labels: RunLabels) -> str:
     return str(made["Id"])
 
 
-def _body(image: str, labels: RunLabels, command: Sequence[str]) -> dict[str, Any]:
+def stand_body(image: str, labels: RunLabels, command: Sequence[str]) -> dict[str, Any]:
     """A trusted stand-in. Its stdin ends with the harness, and it ends with its stdin."""
     return {
         "Image": image,

@@ -116,7 +116,7 @@ class TestNextCase:
     FACTS: ClassVar[dict[str, Any]] = {
         "said": "you said: next 1",
         "key": "sk-new",
-        "listening": ["0100007F:1F90"],
+        "listening": ["0100007F:1F90", "0100007F:1F91"],
         "abstract": [],
         "processes": 2,
         "files": [],
@@ -137,7 +137,10 @@ class TestNextCase:
         [
             ({"said": "next 2"}, "the model did not answer"),
             ({"key": "sk-old"}, "the key of the attack"),
-            ({"listening": ["0100007F:1F90", "00000000:1E61"]}, "something else listens"),
+            (
+                {"listening": ["0100007F:1F90", "0100007F:1F91", "0200007F:1E61"]},
+                "something else listens",
+            ),
             ({"listening": []}, "something else listens"),
             ({"abstract": ["0000: 2 @x"]}, "abstract socket"),
             ({"processes": 3}, "processes were left"),

@@ -8,9 +8,10 @@ import os
 import select
 import signal
 import socket
+import ssl
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,54 @@ def raw_http(port: int, request: bytes, *, then: bytes = b"") -> str:
         if not data:
             return errno.errorcode.get(error.errno or 0, str(error))
     return data.decode(errors="replace")
+
+
+def client_hello(name: str | None) -> bytes:
+    """The first message of TLS, which names the host that is wanted; None: it names none."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    out = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), out, server_hostname=name).do_handshake()
+    return out.read()
+
+
+ALLOWED = "allowed.audit.test"
+"""The one host of the web that attackers may reach, on ports 80 and 443."""
+
+
+def through_web(port: int, targets: Sequence[str]) -> dict[str, str]:
+    """Ask for each of ``targets`` by GET, and by what a careless server answers in a tunnel."""
+    seen = {}
+    for target in targets:
+        get = f"GET http://{target}/latest HTTP/1.1\r\nHost: {target}\r\n\r\n".encode()
+        seen[f"GET {target}"] = raw_http(port, get)[:200]
+        plain = b"GET /latest HTTP/1.0\r\n\r\n"
+        seen[f"CONNECT {target}"] = tunnelled(port, target, plain)
+    return seen
+
+
+def tunnelled(port: int, target: str, data: bytes) -> str:
+    """What comes back to ``data`` through a tunnel to ``target``, the proxy's own reply first."""
+    connect = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode()
+    return raw_http(port, connect, then=data)[:200]
+
+
+def must_work(port: int) -> None:
+    """Find out that there is a way to the web: where there is none, no attack on it says anything.
+
+    Raises:
+        ValueError: there is none.
+    """
+    request = f"GET http://{ALLOWED}/ HTTP/1.1\r\nHost: {ALLOWED}\r\n\r\n".encode()
+    answer = raw_http(port, request)
+    if not answer.startswith("HTTP/1.1 200"):
+        raise ValueError(f"the host that is allowed cannot be reached: {answer[:300]!r}")
+
+
+def leaked(seen: Mapping[str, str]) -> bool:
+    """Whether something answered that must not be reached."""
+    return any("canary" in text for text in seen.values())
 
 
 def smuggler(word: str) -> bytes:

@@ -178,6 +178,7 @@ def sidecar_container(
     volume: str,
     network: str,
     labels: Mapping[str, str],
+    hosts: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The sidecar, trusted, but what agents send passes through it. Its keys come over stdin."""
     return {
@@ -187,6 +188,7 @@ def sidecar_container(
         "HostConfig": {
             **_locked_down(),
             "NetworkMode": network,
+            "ExtraHosts": list(hosts),
             "Binds": [f"{volume}:{RUNTIME_DIR}:rw"],
             "Tmpfs": {"/tmp": _tmpfs(64 * 1024**2, uid=65532, mode="1777", flags="noexec")},  # noqa: S108 - inside the container
             "Memory": 1024**3,

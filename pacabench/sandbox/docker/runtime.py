@@ -79,6 +79,7 @@ async def open_runtime(plan: RuntimePlan) -> AsyncIterator[Runtime]:
             command=["python3", "-m", "pacabench.proxy.sidecar"],
             volume=volume,
             network=network or plan.network.existing or plan.network.kind,
+            hosts=plan.network.hosts,
             labels=plan.labels.of(role),
         )
         container = await finish(containers.create(engine, body, doing="making the sidecar"))

@@ -34,6 +34,8 @@ class SidecarNetwork:
     """What the user should know."""
     existing: str | None = None
     """With ``bridge``: an existing network to use in place of an own one."""
+    hosts: Sequence[str] = ()
+    """``name:address`` entries that the sidecar finds before it asks a resolver."""
 
 
 def plan_network(

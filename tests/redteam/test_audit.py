@@ -57,7 +57,12 @@ def audit(tmp_path: Path, cache_dir: Path, *args: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [PACABENCH, "doctor", "--audit", "--cache-dir", str(cache_dir), *args],
         cwd=tmp_path,
-        env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state"), "COLUMNS": "200"},
+        env={
+            **os.environ,
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+            "TMPDIR": str(tmp_path),  # a killed one leaves its directory
+            "COLUMNS": "200",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -6,18 +6,18 @@ from pathlib import Path
 from pacabench.audit.attacks.kit import Found, Given, found
 
 _LISTENING = "0A"
-_PROXY = "1F90"
 _PLACES = ("/tmp", "/work", "/dev/shm")  # noqa: S108 - where agents may write
 
 
 def attack(given: Given) -> Found:
     """``given["kinds"]``: which of them would be a break."""
+    own = tuple(f":{given[name]:04X}" for name in ("lane_port", "web_port"))
     seen = {
         "listeners": [
             row[1]
             for path in ("/proc/net/tcp", "/proc/net/tcp6")
             for row in map(str.split, _lines(path))
-            if row[3] == _LISTENING and not row[1].endswith(f":{_PROXY}")
+            if row[3] == _LISTENING and not row[1].endswith(own)
         ],
         "abstract": [line.split()[-1] for line in _lines("/proc/net/unix") if "@" in line],
         "segments": _lines("/proc/sysvipc/shm"),

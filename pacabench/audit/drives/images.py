@@ -12,6 +12,7 @@ from pacabench.config.load import load_config
 from pacabench.config.schema import AgentConfig, SandboxConfig
 from pacabench.events import Event
 from pacabench.sandbox.base import SandboxAgent
+from pacabench.sandbox.docker.containers import until_gone
 from pacabench.sandbox.docker.images import AgentImage, ensure_agent_image
 from pacabench.sandbox.docker.images.build import LABEL, Recipe, build_image
 from pacabench.sandbox.docker.images.output import Narrator
@@ -38,7 +39,8 @@ def project_files(ground: Ground) -> dict[str, str]:
         "datasets": [{"name": "words", "source": "data/words.jsonl"}],
     }
     return {
-        "agent.py": "print('{}')\n",
+        # An image is known by its content: this one is no other lab's, which may remove it.
+        "agent.py": f"print('{{}}')  # {ground.labels.session}\n",
         "pacabench.yaml": json.dumps(config),
         "data/words.jsonl": case + "\n",
         ".env": f"OPENAI_API_KEY={key}\n",
@@ -120,7 +122,11 @@ def _tar(files: dict[str, str | bytes], folders: list[str] | None = None) -> io.
 
 def _remove_at_the_end(ground: Ground, image: str) -> None:
     async def remove() -> None:
-        await ground.engine.call(lambda client: client.remove_image(image, force=True))
+        await until_gone(
+            ground.engine,
+            lambda client: client.remove_image(image, force=True),
+            doing="removing an image of the audit",
+        )
 
     ground.shared.stack.push_async_callback(remove)
 

@@ -50,7 +50,6 @@ class Permit:
     attempt_id: str
     rules: Sequence[Rule]
     budget: Budget
-    open: bool = True
     accesses: int = 0
     denied: int = 0
     """With a record each."""
@@ -82,11 +81,10 @@ class Passage:
             permit = self.permit_now()
             if head is None:
                 permit = None
-            elif permit is not None and permit.open:
+            elif permit is not None:
                 draft.attempt_id = permit.attempt_id
                 await self._serve(head, permit, draft)
             else:
-                permit = None
                 await self._refuse(403, "no case is being run here now", draft)
         except DeniedError as error:
             permit = permit or self.permit_now()

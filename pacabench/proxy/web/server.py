@@ -68,11 +68,12 @@ class WebGateway:
         entry = self._lanes[lane] = _Lane(asyncio.Semaphore(self._outside.limits.lookups))
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.get_running_loop().create_task(
-                self._serve(entry, Stream(reader, writer))
-            )
+            agent = Stream(reader, writer)
+            task = asyncio.get_running_loop().create_task(self._serve(entry, agent))
             entry.passages.add(task)
             task.add_done_callback(entry.passages.discard)
+            # One that is cancelled before it began closes nothing by itself.
+            task.add_done_callback(lambda _: agent.abort())
 
         sock.setblocking(False)
         entry.server = await asyncio.start_server(accept, sock=sock, limit=PIECE_BYTES)
@@ -109,15 +110,13 @@ class WebGateway:
         entry = self._lanes.get(lane)
         if entry is None:
             return
-        permit = entry.permit
-        if permit is not None:
-            permit.open = False
+        # Who comes from here on is nobody's, also while the others are being cut.
+        permit, entry.permit = entry.permit, None
         passages = set(entry.passages)
         for task in passages:
             task.cancel()
         if passages:
             await asyncio.wait(passages)
-        entry.permit = None
         if permit is not None and permit.uncounted:
             self._record_uncounted(permit)
 

@@ -17,7 +17,7 @@ from pacabench.events import Event, Notice
 from pacabench.model import CallRecord
 from pacabench.owner import current_owner
 from pacabench.proxy.control import ProviderSpec
-from pacabench.sandbox.base import Sandbox, SandboxAgent, SandboxContext, Session
+from pacabench.sandbox.base import EgressSink, Sandbox, SandboxAgent, SandboxContext, Session
 from pacabench.sandbox.docker.engine import Engine, open_engine
 from pacabench.sandbox.docker.labels import RUN, RunLabels
 from pacabench.sandbox.docker.sandbox import open_docker_sandbox
@@ -69,6 +69,7 @@ class Rig:
     cache_dir: Path
     calls: list[CallRecord] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    on_egress: EgressSink = lambda _: None
     run_id: str = field(default_factory=lambda: f"test-{time.monotonic_ns():x}")
 
     def agent(
@@ -120,6 +121,7 @@ class Rig:
             concurrency=concurrency,
             on_call=self.calls.append,
             listener=self.events.append,
+            on_egress=self.on_egress,
             allow_weak=allow_weak,
         )
 

@@ -18,7 +18,7 @@ import pytest
 import pacabench
 from pacabench.proxy import control, lane
 from pacabench.proxy.control import Configure, ProviderSpec
-from pacabench.proxy.spool import read_spool
+from pacabench.proxy.spool import read_egress, read_spool
 from pacabench.testing import FakeProvider, Reply, Tokens
 from tests.integration.proxy.conftest import REAL_KEY, VIRTUAL_KEY, spec_for
 
@@ -85,13 +85,14 @@ async def open_sidecar(
 
 @asynccontextmanager
 async def open_lane(
-    sidecar: SidecarProcess, name: str = "lane-1"
+    sidecar: SidecarProcess, name: str = "lane-1", *, ports: int = 1
 ) -> AsyncIterator[tuple[int, asyncio.subprocess.Process]]:
     """A lane holder, run as a bare file the light way; yields its port."""
     port = free_port()
+    opened = ",".join(map(str, [port, *(free_port() for _ in range(ports - 1))]))
     holder = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-S", "-E", lane.__file__),
-        *(name, str(port), str(sidecar.lane_socket)),
+        *(name, opened, str(sidecar.lane_socket)),
     )
     try:
         up = await sidecar.next(control.LaneUp)
@@ -106,6 +107,16 @@ async def open_lane(
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return sock.getsockname()[1]
+
+
+async def ask_for(port: int, target: str) -> bytes:
+    """What the way to the web says to a CONNECT."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"CONNECT {target} HTTP/1.1\r\n\r\n".encode())
+    async with asyncio.timeout(10):
+        said = await reader.read()
+    writer.close()
+    return said
 
 
 def client_at(port: int, **more: Any) -> openai.AsyncOpenAI:
@@ -139,6 +150,27 @@ class TestLanes:
         assert call.record.usage.total_input_tokens == 100
         assert read_spool(sidecar.spool) == [call.record]
         assert REAL_KEY.encode() not in sidecar.spool.read_bytes()
+
+    async def test_the_second_port_of_a_lane_is_the_webs(self, tmp_path: Path) -> None:
+        async with (
+            open_sidecar(tmp_path, SCRIPTED) as sidecar,
+            open_lane(sidecar, ports=2) as (port, holder),
+        ):
+            listening = psutil.Process(sidecar.process.pid).net_connections(kind="tcp")
+            (web,) = {it.laddr.port for it in listening} - {port}
+            sidecar.send(control.Bind(1, "lane-1", "a-1", VIRTUAL_KEY, ["localhost.example:443"]))
+            assert await sidecar.next(control.Done) == control.Done(1)
+            assert b" 403 " in await ask_for(web, "evil.example:443")
+            sidecar.send(control.Unbind(2, "lane-1"))
+            assert await sidecar.next(control.Done) == control.Done(2)
+            (told,) = [it for it in sidecar.seen if isinstance(it, control.Egress)]
+            assert b"no case is being run" in await ask_for(web, "localhost.example:443")
+            holder.kill()
+            await sidecar.next(control.LaneDown)
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", web)
+        assert (told.record.attempt_id, told.record.reason) == ("a-1", "not_listed")
+        assert read_egress(sidecar.spool) == [told.record]
 
     async def test_lanes_are_told_apart_by_their_sockets(self, tmp_path: Path) -> None:
         async with (

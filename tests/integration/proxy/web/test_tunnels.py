@@ -5,13 +5,16 @@ import ssl
 from pathlib import Path
 
 import pytest
+import requests
 
 from pacabench.proxy.spool import Spool, read_egress
 from pacabench.proxy.web.client_hello import ACCESS_DENIED
 from pacabench.proxy.web.stream import Limits
+from pacabench.sandbox.environment import web_variables
 from tests.integration.proxy.web.conftest import (
     ATTEMPT,
     NAME,
+    PEM,
     OpenWeb,
     Web,
     client_context,
@@ -109,6 +112,27 @@ class TestWhatIsAllowed:
             open_web(f"*.pedia.example:{site.port}") as web,
         ):
             assert await fetch(web, NAME, site.port, NAME) == b"ping"
+
+    async def test_a_client_library_gets_through_by_the_variables(
+        self, open_web: OpenWeb, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong")
+            await reader.read()
+
+        async with (
+            open_site(page, server_context()) as site,
+            open_web(f"*.pedia.example:{site.port}") as web,
+        ):
+            for name, value in web_variables(f"http://127.0.0.1:{web.port}").items():
+                monkeypatch.setenv(name, value)
+            with requests.Session() as session:
+                url = f"https://{NAME}:{site.port}/"
+                reply = await asyncio.to_thread(session.get, url, verify=str(PEM), timeout=10)
+                assert reply.text == "pong"
+                with pytest.raises(requests.exceptions.ProxyError, match="Denied by sandbox"):
+                    await asyncio.to_thread(session.get, "https://evil.example/", timeout=10)
 
     async def test_a_server_may_ask_for_a_second_hello(self, open_web: OpenWeb) -> None:
         context = server_context()

@@ -144,7 +144,7 @@ async def test_an_own_dockerfile_is_built_when_its_context_changed_and_takes_a_s
     (source / "main.py").write_text(f"print({secrets.token_hex(4)!r})")
     layered = await ensure(source=source)
     assert layered.source_dir == "/opt/agent"
-    assert (layered.workdir, layered.volumes) == (image.workdir, image.volumes)
+    assert (layered.workdir, layered.volumes) == ("/work", image.volumes)
     assert run(layered.id, "id -u; ls /opt/agent").split() == ["1234", "__pycache__", "main.py"]
     assert (await ensure(image=changed.id)).id == changed.id
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from pacabench.cli.figures import short_count, short_duration, short_eta
 from pacabench.cli.tally import AgentTally, Running, Tally
 from pacabench.report.printable import printable
-from pacabench.report.wording import dollars
+from pacabench.report.wording import ESTIMATED, dollars
 from pacabench.stats import CallFigures
 
 _FEWEST_ROWS = 3
@@ -122,7 +122,8 @@ def _agent_row(name: str, tally: Tally, width: int) -> list[RenderableType]:
 
 
 def _tokens(usage: CallFigures) -> str:
-    return f"{short_count(usage.input_tokens)}/{short_count(usage.output_tokens)}"
+    about = ESTIMATED if usage.estimated_calls else ""
+    return f"{about}{short_count(usage.input_tokens)}/{short_count(usage.output_tokens)}"
 
 
 def _running(tally: Tally, rows: int) -> list[Text]:

@@ -17,6 +17,7 @@ from pacabench.events import Event, Notice
 from pacabench.model import CallRecord, Case, CaseKey, ExitFacts
 from pacabench.owner import current_owner
 from pacabench.proxy.control import ProviderSpec
+from pacabench.proxy.excerpt import CallText
 from pacabench.sandbox.base import Sandbox, SandboxAgent, SandboxContext, Session
 from pacabench.sandbox.factory import open_sandbox
 
@@ -91,6 +92,15 @@ AGENTS = {
             )
             say(json.load(urlopen(request))["choices"][0]["message"]["content"])
     """,
+    "embeds": """
+        from urllib.request import Request, urlopen
+        sys.stdin.readline()
+        urlopen(Request(
+            os.environ["GEMINI_API_BASE"] + "/v1beta/models/e:embedContent",
+            b'{"content": {"parts": [{"text": "count me"}]}}',
+            {"x-goog-api-key": os.environ["GEMINI_API_KEY"], "content-type": "application/json"}))
+        say("done")
+    """,
     "calls before it is asked": """
         from urllib.request import Request, urlopen
         from urllib.error import HTTPError
@@ -126,6 +136,7 @@ class Place:
     calls: list[CallRecord]
     events: list[Event]
     waits: list[tuple[str, bool, float]]
+    texts: list[CallText]
     started: list[Session] = field(default_factory=list)
 
     async def start(self, name: str, attempt_id: str = "attempt-1") -> Session:
@@ -184,6 +195,7 @@ async def place(
         agents[name] = sandbox_agent(kind, name, f"python agent{number}.py", source)
     calls: list[CallRecord] = []
     events: list[Event] = []
+    texts: list[CallText] = []
     waits: list[tuple[str, bool, float]] = []
     context = SandboxContext(
         run_id=f"contract-{uuid.uuid4().hex[:8]}",
@@ -196,12 +208,13 @@ async def place(
         concurrency=2,
         on_call=calls.append,
         listener=events.append,
+        on_text=texts.append,
         on_wait=lambda *wait: waits.append(wait),
         live_waits=True,
     )
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(open_sandbox(kind, context))
-        opened = Place(sandbox, context.run_id, agents, calls, events, waits)
+        opened = Place(sandbox, context.run_id, agents, calls, events, waits, texts)
         yield opened
         for session in opened.started:
             await session.close()
@@ -251,6 +264,13 @@ async def test_calls_are_counted_for_the_attempt_that_is_bound(place: Place) -> 
 
     assert [call.attempt_id for call in place.calls] == ["attempt-a", "attempt-b"]
     assert all(call.status == 200 and call.usage is not None for call in place.calls)
+
+
+async def test_what_a_provider_does_not_tell_is_handed_over_before_its_call(place: Place) -> None:
+    assert (await place.one("embeds")).output == "done"
+    [call] = place.calls
+    assert (call.endpoint, call.usage, call.usage_source) == ("embedContent", None, "none")
+    assert [(text.call_id, text.asked) for text in place.texts] == [(call.call_id, "count me")]
 
 
 async def test_waits_for_a_provider_are_told_as_they_begin_and_end(place: Place) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from pacabench.testing import Reply, provider_in_thread
+
 ESCAPES = "\\u001b]0;owned\\u0007\\u001b[2J\\u202e"
 
 
@@ -149,3 +151,27 @@ def test_damage_is_named_and_not_hidden(done: Any) -> None:
     ended = done.run("show", "night")
     assert ended.code == 1
     assert "results.jsonl line 1" in ended.err
+
+
+class TestEstimates:
+    def test_a_provider_that_tells_no_usage_is_counted_and_marked(self, small: Any) -> None:
+        with provider_in_thread(lambda _: Reply(text="forty two", usage="none")) as provider:
+            text = (small.path / "pacabench.yaml").read_text()
+            proxy = f"{{provider: vllm, base_url: '{provider.base_url}'}}"
+            text = text.replace("{provider: scripted, rules: rules.yaml}", proxy)
+            small.write("pacabench.yaml", text + "prices: {m: {input: 100, output: 1000}}\n")
+            small.run("run", "--run-id", "guess", "-q", "--agents", "first")
+        (billed, *_) = provider.books
+        assert billed.status == 200
+        shown = small.run("show", "guess").out
+        assert "estimated with a tokenizer" in " ".join(shown.split())
+        assert "~$" in shown
+        exported = json.loads(small.run("export", "guess").out)
+        (agent,) = exported["agents"]
+        assert agent["estimated_calls"] == agent["calls"] == len(provider.books)
+        assert agent["uncounted_calls"] == 0
+        assert agent["output_tokens"] == 3 * agent["calls"]
+        expected = (agent["input_tokens"] * 100 + agent["output_tokens"] * 1000) / 1e6
+        assert agent["cost_usd"] == pytest.approx(expected)
+        assert "own prices" in exported["run"]["prices_version"]
+        assert "~" in small.run("show", "guess", "--case", "c1").out

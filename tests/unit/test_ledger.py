@@ -3,7 +3,8 @@
 import pytest
 
 from pacabench.ledger import Ledger
-from pacabench.model import CaseKey, MeteredCall, new_attempt_id
+from pacabench.model import CaseKey, MeteredCall, Usage, new_attempt_id
+from pacabench.proxy.excerpt import CallText
 from pacabench.testing import fake_call
 
 KEY = CaseKey("a", "d", "c")
@@ -69,3 +70,25 @@ class TestWaits:
         ledger.close("a")
         ledger.take_wait("a", True, 1.0)
         assert ledger.waited_ms("a") is None
+
+
+class TestEstimates:
+    def test_what_nobody_told_is_counted_before_it_is_journalled(
+        self, ledger: Ledger, journal: list[MeteredCall]
+    ) -> None:
+        attempt = new_attempt_id(KEY)
+        ledger.open(attempt)
+        ledger.take_text(CallText("call-7", "What is six times seven?", 24, "forty two", 9))
+        ledger.take(fake_call(call_id="call-7", attempt_id=attempt, usage=None))
+        [metered] = journal
+        assert metered.call.usage == Usage(input_tokens=6, output_tokens=3)
+        assert ledger.calls_of(attempt) == (metered.call,)
+
+    def test_the_text_is_kept_for_its_call_alone_and_no_longer(
+        self, ledger: Ledger, journal: list[MeteredCall]
+    ) -> None:
+        ledger.take_text(CallText("call-7", "six", 3, "two", 3))
+        for call_id in ("call-8", "call-7", "call-7"):
+            call = fake_call(call_id=call_id, attempt_id=new_attempt_id(KEY), usage=None)
+            ledger.take(call)
+        assert [metered.call.estimated for metered in journal] == [False, True, False]

@@ -4,16 +4,21 @@ import asyncio
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
 
 import anthropic
 import botocore.session
 import openai
 import pytest
+from botocore.exceptions import ClientError
 from google import genai
+from yarl import URL
 
 from pacabench.estimate import with_estimate
 from pacabench.model import Usage
 from pacabench.proxy.control import ProviderSpec
+from pacabench.proxy.sigv4 import Credentials, signed_headers
 from pacabench.sandbox.environment import agent_variables
 from pacabench.testing import FakeProvider, Reply, Tokens
 from tests.integration.proxy.conftest import REAL_KEY, VIRTUAL_KEY, Bench, OpenBench
@@ -97,21 +102,20 @@ async def test_openai_anthropic_gemini_azure_and_bedrock_find_the_proxy_by_thems
     assert not any(record.may_be_billed for record in records if record.is_free)
 
 
+def converse(model: str) -> dict[str, Any]:
+    client = botocore.session.get_session().create_client("bedrock-runtime")
+    try:
+        messages = [{"role": "user", "content": [{"text": ASKED}]}]
+        return client.converse(modelId=model, messages=messages)
+    finally:
+        client.close()
+
+
 async def test_bedrock_is_called_as_boto_calls_it(open_bench: OpenBench, as_agent: AsAgent) -> None:
     async with open_bench(SCRIPTED) as it:
         as_agent(it)
 
-        def converse() -> dict:
-            client = botocore.session.get_session().create_client("bedrock-runtime")
-            try:
-                return client.converse(
-                    modelId="anthropic.claude-x-v1:0",
-                    messages=[{"role": "user", "content": [{"text": ASKED}]}],
-                )
-            finally:
-                client.close()
-
-        reply = await asyncio.to_thread(converse)
+        reply = await asyncio.to_thread(converse, "anthropic.claude-x-v1:0")
         [record] = await it.settled()
     assert reply["output"]["message"]["content"] == [{"text": "forty two"}]
     assert record.model == "anthropic.claude-x-v1:0"
@@ -289,3 +293,50 @@ async def test_what_a_provider_does_not_tell_is_handed_over_to_be_counted(
     [text] = it.texts
     assert (text.call_id, text.asked, text.said) == (record.call_id, ASKED, "forty two")
     assert with_estimate(record, text).usage == Usage(input_tokens=12, output_tokens=3)
+
+
+class TestBedrock:
+    CREDENTIALS = Credentials("AKIDEXAMPLE", "aws-secret-0123", "eu-west-1", "aws-session-0123")
+
+    def spec(self, provider: FakeProvider) -> ProviderSpec:
+        it = self.CREDENTIALS
+        return ProviderSpec(
+            "bedrock",
+            "bedrock",
+            provider.origin,
+            it.secret_key,
+            access_key_id=it.access_key_id,
+            session_token=it.session_token,
+            region=it.region,
+        )
+
+    async def test_each_request_is_signed_anew(
+        self, open_bench: OpenBench, as_agent: AsAgent
+    ) -> None:
+        async with FakeProvider() as provider, open_bench(self.spec(provider)) as it:
+            as_agent(it, self.spec(provider))
+            await asyncio.to_thread(converse, "anthropic.claude-x-v1:0")
+            await it.settled()
+        [billed] = provider.books
+        when = datetime.strptime(billed.headers["x-amz-date"], "%Y%m%dT%H%M%S%z")
+        url = URL(provider.origin + billed.target, encoded=True)
+        again = signed_headers(self.CREDENTIALS, "POST", url, billed.body, now=when)
+        assert billed.headers["authorization"] == again["Authorization"]
+        assert billed.headers["x-amz-security-token"] == "aws-session-0123"
+        assert VIRTUAL_KEY not in str(billed.headers)
+        assert billed.target == "/model/anthropic.claude-x-v1%3A0/converse"
+
+    async def test_what_it_repeats_of_the_credentials_does_not_reach_the_agent(
+        self, open_bench: OpenBench, as_agent: AsAgent
+    ) -> None:
+        body = b'{"message":"bad signature, x-amz-security-token:aws-session-0123","code":"X"}'
+        reply = Reply(status=403, body=body)
+        async with (
+            FakeProvider(lambda _: reply) as provider,
+            open_bench(self.spec(provider)) as it,
+        ):
+            as_agent(it, self.spec(provider))
+            with pytest.raises(ClientError, match=r"security-token:\[key\]"):
+                await asyncio.to_thread(converse, "m")
+            [record] = await it.settled()
+        assert "aws-session" not in str(record)

@@ -4,6 +4,7 @@ import pytest
 
 from pacabench.model import FailedTry, Usage
 from pacabench.proxy import control, lane
+from pacabench.proxy.excerpt import CallText
 from pacabench.proxy.patience import Patience
 from pacabench.testing import fake_call
 from pacabench.testing.records import fake_egress, fake_result
@@ -27,6 +28,7 @@ MESSAGES = [
     control.Done(3, "no lane"),
     control.Call(fake_call(usage=Usage(1, 2, 3, 4, 5), raw_usage={"a": 1})),
     control.Call(fake_call(usage=None, failed_tries=(FailedTry(429, "slow down", 12.5),))),
+    control.Text(CallText("call-1", "who?", 4, "caf\u00e9", 4, turns=1)),
     control.Waited("attempt", True, 12.5),
     control.Health("openai", "down", "HTTP status 503"),
     control.Notice("warning", "line\nbreak"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pacabench.report.wording import dollars
+from pacabench.report.wording import dollars, tokens
 from pacabench.stats import CallFigures
 from pacabench.testing.records import fake_metered, fake_result
 
@@ -22,3 +22,14 @@ def test_a_cost_that_is_little_is_not_shown_as_none(cost_usd: float | None, show
     figures = CallFigures()
     figures.add(fake_metered(fake_result(), cost_usd))
     assert dollars(figures) == shown
+
+
+def test_sums_with_an_estimate_in_them_are_marked() -> None:
+    figures, result = CallFigures(), fake_result()
+    figures.add(fake_metered(result, 0.5))
+    assert (tokens(figures.input_tokens, figures), dollars(figures)) == ("10", "$0.5000")
+    figures.add(fake_metered(result, 0.5, estimated=True, usage_source="estimated"))
+    assert figures.estimated_calls == 1
+    assert (tokens(figures.input_tokens, figures), dollars(figures)) == ("~20", "~$1.00")
+    figures.add(fake_metered(result, None, usage=None))
+    assert tokens(figures.input_tokens, figures) == "~20+?"

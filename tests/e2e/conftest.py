@@ -102,7 +102,7 @@ class Project:
     def run(self, *args: str, **env: str) -> Ended:
         return self.ended(self.start(*args, **env))
 
-    def ended(self, process: subprocess.Popen[str], *, within_s: float = 240) -> Ended:
+    def ended(self, process: subprocess.Popen[str], *, within_s: float = 90) -> Ended:
         out, err = process.communicate(timeout=within_s)
         return Ended(process.returncode, out, err)
 

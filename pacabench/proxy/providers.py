@@ -15,7 +15,9 @@ from pacabench.proxy.wire import Endpoint
 
 _PROBE = Endpoint("probe", "GET", "/models")
 _PROBE_WITHIN_S = 20.0
-_SERVER_ERROR = 500
+_OVERLOADED = frozenset({502, 503, 504, 529})
+"""What stands before a server says so when the server is away, or the server when it cannot serve.
+529 is Anthropic's."""
 
 
 @asynccontextmanager
@@ -57,7 +59,11 @@ async def open_providers(
 
 
 async def _probe(way: Way) -> str | None:
-    """Why the provider is down, or None. Any answer but a 5xx to a question for models is good."""
+    """Why the provider is down, or None.
+
+    Asks for its models. Many a gateway has no such list and answers 404, 500 or 501 although it
+    serves calls: then it is there, and the next call shows how it does.
+    """
     headers = {} if way.api_key is None else way.wire.key_headers(way.api_key)
     target = f"{next(iter(way.wire.roots.values()))}{_PROBE.path}"
     try:
@@ -65,7 +71,7 @@ async def _probe(way: Way) -> str | None:
             asyncio.timeout(_PROBE_WITHIN_S),
             way.upstream.send(UpstreamRequest(_PROBE, headers, b"", target)) as reply,
         ):
-            return f"HTTP status {reply.status}" if reply.status >= _SERVER_ERROR else None
+            return f"HTTP status {reply.status}" if reply.status in _OVERLOADED else None
     except TimeoutError:
         return f"no answer within {_PROBE_WITHIN_S:.0f} s"
     except UpstreamError as error:

@@ -54,6 +54,8 @@ class Weather:
             return Reply(status=503, message="overloaded")
         if self.replies:
             return self.replies.pop(0)
+        if "messages" not in asked:  # the proxy asks for the list of models, whether it is back
+            return Reply()
         self.served += 1
         self.on_served(self.served)
         text = asked["messages"][-1]["content"]

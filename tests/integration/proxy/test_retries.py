@@ -407,9 +407,15 @@ class TestOutage:
         assert sum(map(len, map(statuses, records))) == len(provider.books)
         assert {record.end for record in records} == {"complete"}
 
+    @pytest.mark.parametrize("listing", [200, 404, 500, 501])
     async def test_with_no_call_to_try_the_list_of_models_is_asked_for(
-        self, open_bench: OpenBench
+        self, open_bench: OpenBench, listing: int
     ) -> None:
+        """Who answers is there: many a gateway has no list of models, and serves calls."""
+
+        def answer(asked: dict) -> Reply:
+            return GOOD if "messages" in asked else Reply(status=listing)
+
         with loopback_socket() as sock:
             port = sock.getsockname()[1]
         spec = ProviderSpec("openai", "openai", f"http://127.0.0.1:{port}/v1", REAL_KEY)
@@ -418,7 +424,7 @@ class TestOutage:
             for _ in range(2):
                 await it.post("/chat/completions", ASKED)
             await wait_for(lambda: bool(it.health))
-            async with FakeProvider(playing(), port=port) as provider:
+            async with FakeProvider(answer, port=port) as provider:
                 await wait_for(lambda: it.health[-1][1] == "trying")
                 assert (await it.post("/chat/completions", ASKED)).status == 200
                 await wait_for(lambda: it.health[-1][1] == "up")

@@ -117,8 +117,11 @@ class Child:
         if self._watch is not None:
             self._watch.cancel()
         await asyncio.sleep(0)  # what stands in the pipes is read by now, or never
-        if self._stdin is not None and not self._stdin.is_closing():
-            self._stdin.abort()  # what was never read never will be
+        # What was never read never will be. One that closes behind what it still holds is watched
+        # as much as an open one, and its descriptor's number belongs to the next child's pipe soon.
+        stdin = self._stdin
+        if stdin is not None and (not stdin.is_closing() or stdin.get_write_buffer_size()):
+            stdin.abort()
         for transport in self._transports:
             if not transport.is_closing():
                 transport.close()

@@ -122,12 +122,11 @@ def bare_case(client: docker.APIClient, image: str, lane: str) -> None:
     client.remove_container(identity)
 
 
-def agent_image() -> str:
-    """The image that the harness made for the agent last."""
-    client = docker.from_env()
-    images = client.images.list(filters={"label": "pacabench.kind=agent"})
-    client.close()
-    return str(max(images, key=lambda image: image.attrs["Created"]).id)
+def agent_image(project: Path) -> str:
+    """The image that the agent of the last run was started from, by that run's manifest."""
+    manifest = max((project / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
+    digest = json.loads(manifest.read_bytes())["sandbox"]["image_digests"]["shell"]
+    return str(digest)
 
 
 def main() -> None:
@@ -147,7 +146,7 @@ def main() -> None:
         )
         (project / "cases.jsonl").write_text("\n".join(rows))
         harness_rate(project, 1, 1)  # builds the images
-        image = agent_image()
+        image = agent_image(project)
         for parallel in map(int, options.parallel.split(",")):
             pairs = [
                 (

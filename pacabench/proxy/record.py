@@ -8,6 +8,9 @@ from typing import Any
 
 from pacabench.model import CallEnd, CallRecord, FailedTry, Usage, UsageSource
 
+MAX_ERROR = 500
+"""Characters of an error that are recorded."""
+
 
 @dataclass(slots=True)
 class CallDraft:

@@ -6,8 +6,8 @@ import contextlib
 import orjson
 import pytest
 
-from pacabench.proxy import call as proxy_call
 from pacabench.proxy import client as proxy_client
+from pacabench.proxy import handover as proxy_handover
 from pacabench.proxy import upstream as proxy_upstream
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.gateway import Gateway
@@ -85,7 +85,7 @@ class TestOwnFaults:
             raise KeyError("bug")
 
         async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
-            monkeypatch.setattr(proxy_call.Call, "_pass_on", broken)
+            monkeypatch.setattr(proxy_handover.Handover, "pass_on", broken)
             got = await it.post("/chat/completions", ASKED)
             [record] = await it.settled()
             assert it.notices == ["a call failed inside the proxy: KeyError: 'bug'"]

@@ -1,0 +1,86 @@
+"""Hands a provider's reply to the agent byte for byte, and a copy of it to the meter."""
+
+import time
+from dataclasses import dataclass
+
+from pacabench.proxy.client import Client
+from pacabench.proxy.decode import BodyDecoder
+from pacabench.proxy.passage import KeyGuard
+from pacabench.proxy.patience import Patience
+from pacabench.proxy.record import CallDraft
+from pacabench.proxy.routes import Route
+from pacabench.proxy.upstream import Reply
+from pacabench.proxy.wire import Meter
+
+
+class DrainOver(Exception):  # noqa: N818 - a limit that was reached
+    """Enough was read for a client that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """Who takes part in one call, and what is noted of it."""
+
+    route: Route
+    client: Client
+    patience: Patience
+    guard: KeyGuard
+    draft: CallDraft
+
+
+class Handover:
+    """One reply on its way: what the agent gets of it, and what the meter reads."""
+
+    def __init__(self, parties: Parties) -> None:
+        self._parties = parties
+        self._sent = time.perf_counter()
+        self.meter: Meter | None = None
+        """What read the reply; None where none came."""
+
+    def request_leaves(self) -> None:
+        """From here the time to the first byte counts."""
+        self._sent = time.perf_counter()
+
+    async def pass_on(self, reply: Reply, head: bytes, *, asked_usage: bool) -> None:
+        """Hand on ``head``, which was read already, and all that comes after it.
+
+        Raises:
+            ConnectionError: the agent left before the reply began.
+            DrainOver: the agent left, and the reply is longer than is read for its usage alone.
+            UpstreamError: the reply broke off.
+        """
+        parties = self._parties
+        route, client, guard, draft = parties.route, parties.client, parties.guard, parties.draft
+        wire = route.provider.wire
+        events = reply.headers.get("Content-Type", "").startswith("text/event-stream")
+        coding = reply.headers.get("Content-Encoding", "")
+        decoder = BodyDecoder(coding)
+        if not decoder.known:
+            draft.error = f"its tokens are unknown: the reply is coded as {coding[:20]!r}"
+        sieve = wire.usage_filter() if asked_usage and events and decoder.identity else None
+        self.meter = wire.meter(route.endpoint, events=events)
+        clean_head = guard.body(head)
+        resized = sieve is not None or clean_head != head
+        headers = guard.reply_headers(reply.headers, wire.reply_headers, resized=resized)
+        await client.start(reply.status, headers, events=events)
+        if head:
+            self._took(head, decoder)
+            await client.write(clean_head)
+        async for chunk in reply.chunks:
+            self._took(chunk, decoder)
+            await client.write(chunk if sieve is None else sieve.feed(chunk))
+            if client.missed_bytes > parties.patience.drain_bytes:
+                raise DrainOver
+        if sieve is not None:
+            await client.write(sieve.finish())
+        await client.finish()
+        draft.end = "client_gone" if client.missed_bytes else "complete"
+
+    def _took(self, chunk: bytes, decoder: BodyDecoder) -> None:
+        draft = self._parties.draft
+        if draft.ttft_ms is None:
+            draft.ttft_ms = (time.perf_counter() - self._sent) * 1000
+        draft.response_bytes += len(chunk)
+        if self.meter is not None:
+            for piece in decoder.feed(chunk):
+                self.meter.feed(piece)

@@ -1,0 +1,207 @@
+"""Asks the provider until there is an answer that is worth handing on.
+
+A call is tried again as long as nothing of a reply went out and the provider's failure is one that
+passes.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pacabench.model import FailedTry
+from pacabench.proxy.decode import BodyDecoder
+from pacabench.proxy.handover import Handover, Parties
+from pacabench.proxy.pacing import Turn
+from pacabench.proxy.patience import is_transient, retry_after_s
+from pacabench.proxy.record import MAX_ERROR, CallDraft
+from pacabench.proxy.upstream import (
+    Reply,
+    UpstreamError,
+    UpstreamRequest,
+    UpstreamSilentError,
+    UpstreamUnreachableError,
+    already_read,
+    error_head,
+)
+
+_ERROR = 400
+_SERVER_ERROR = 500
+_TOO_MANY_REQUESTS = 429
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A try that came to nothing before the agent saw any of it."""
+
+    why: str
+    error: UpstreamError | None = None
+    """Where no reply came."""
+    reply: Reply | None = None
+    """Read to its end: ``head`` is all of its body."""
+    head: bytes = b""
+
+    @property
+    def status(self) -> int | None:
+        return None if self.reply is None else self.reply.status
+
+    @property
+    def retry_after_s(self) -> float:
+        return 0.0 if self.reply is None else retry_after_s(self.reply.headers) or 0.0
+
+
+_Said: TypeAlias = _Failure | Literal["done", "refuses usage"]
+
+
+class Tries:
+    """The tries of one call, the last of which goes to the agent."""
+
+    def __init__(
+        self, parties: Parties, handover: Handover, begin: Callable[[CallDraft], None]
+    ) -> None:
+        self._parties, self._handover, self._begin = parties, handover, begin
+        self._route, self._draft = parties.route, parties.draft
+        self._client, self._patience, self._guard = parties.client, parties.patience, parties.guard
+        self._failed_at: float | None = None
+        self._count = 0
+        self.resting = False
+        """The call waits for its turn, or for a better time; stays so when it is cut there."""
+
+    async def run(self, headers: dict[str, str], body: bytes, asking: bytes | None) -> None:
+        """Ask until there is an answer, and hand it on.
+
+        With ``asking``, the body that asks for usage too, where that is needed; and again with
+        ``body`` as it came where that is not understood.
+
+        Raises:
+            UpstreamError: no reply came, or it broke off.
+            ConnectionError: the agent left before the reply began.
+            DrainOver: see ``Handover.pass_on``.
+        """
+        pacer = self._route.provider.pacer
+        failure: _Failure | None = None
+        while (turn := await self._turn(failure)) is not None:
+            try:
+                said = await self._try(
+                    headers, body if asking is None else asking, turn, asked=asking is not None
+                )
+            finally:
+                pacer.give_back(turn)
+            if said == "done":
+                return
+            if said == "refuses usage":
+                asking = failure = None
+            else:
+                failure = said
+        assert failure is not None
+        await self._hand_on(failure)
+
+    async def _turn(self, failure: _Failure | None) -> Turn | None:
+        """Wait until the provider may be asked (again); None where it is not worth it any more."""
+        pacer, draft = self._route.provider.pacer, self._draft
+        began = time.perf_counter()
+        self.resting = True
+        turn: Turn | None = None
+        if failure is None:
+            turn = await pacer.turn(draft.attempt_id)
+        elif (wait_s := self._wait_before(failure)) is not None:
+            earlier = draft.failed_tries
+            draft.failed_tries = (*earlier, FailedTry(failure.status, failure.why, 0.0))
+            try:
+                async with asyncio.timeout(self._patience_left_s()):
+                    await asyncio.sleep(wait_s)
+                    turn = await pacer.turn(draft.attempt_id, again=True)
+            except TimeoutError:
+                draft.failed_tries = earlier
+            else:
+                waited_ms = (time.perf_counter() - began) * 1000
+                draft.failed_tries = (*earlier, FailedTry(failure.status, failure.why, waited_ms))
+        self.resting = False
+        draft.waited_ms += (time.perf_counter() - began) * 1000
+        return turn
+
+    def _wait_before(self, failure: _Failure) -> float | None:
+        """Seconds until the next try, or None: no one is left to wait, or for too long."""
+        if self._failed_at is None:
+            self._failed_at = time.perf_counter()
+        asked_s = failure.retry_after_s
+        wait_s = max(asked_s, self._patience.backoff(len(self._draft.failed_tries) + 1))
+        too_long = asked_s > self._patience.retry_after_cap_s or wait_s > self._patience_left_s()
+        return None if too_long or self._client.gone else wait_s
+
+    def _patience_left_s(self) -> float:
+        spent_s = 0.0 if self._failed_at is None else time.perf_counter() - self._failed_at
+        return self._patience.retry_for_s - spent_s
+
+    async def _try(self, headers: dict[str, str], body: bytes, turn: Turn, *, asked: bool) -> _Said:
+        """One request. What it brings goes to the agent, unless it is worth another try."""
+        provider, endpoint, draft = self._route.provider, self._route.endpoint, self._draft
+        if provider.api_key is not None:
+            headers = headers | provider.wire.key_headers(provider.api_key)
+        sent = body if endpoint.method == "POST" else b""
+        request = UpstreamRequest(endpoint, headers, sent, self._route.target, draft.model)
+        self._note_sending()
+        try:
+            async with provider.upstream.send(request) as reply, aclosing(reply.chunks):
+                draft.status = reply.status
+                head, whole = await error_head(reply)
+                if asked and provider.wire.refuses_usage(reply.status, head):
+                    provider.pacer.answered(turn)
+                    return "refuses usage"
+                failure = self._judge(turn, reply, head)
+                if failure is not None and whole and not self._client.gone:
+                    return failure
+                await self._handover.pass_on(reply, head, asked_usage=asked)
+                return "done"
+        except UpstreamError as error:
+            if self._client.started:
+                raise
+            draft.sent = self._count > 1 or not isinstance(error, UpstreamUnreachableError)
+            why = self._guard.text(str(error))[:MAX_ERROR]
+            provider.pacer.failed(turn, why)
+            if self._client.gone or isinstance(error, UpstreamSilentError):
+                raise
+            return _Failure(why, error)
+
+    def _note_sending(self) -> None:
+        draft = self._draft
+        draft.status, draft.sent = None, True
+        draft.retries = self._count
+        self._count += 1
+        if self._count == 1:
+            self._begin(draft)
+        self._handover.request_leaves()
+
+    def _judge(self, turn: Turn, reply: Reply, head: bytes) -> _Failure | None:
+        """Tell the pacer how the provider does; the failure, where it may pass."""
+        pacer, status = self._route.provider.pacer, reply.status
+        if status < _ERROR:
+            pacer.answered(turn)
+            return None
+        failure = _Failure(self._why(reply, head), reply=reply, head=head)
+        passing = is_transient(status, reply.headers, head)
+        if passing and status >= _SERVER_ERROR:
+            pacer.failed(turn, failure.why)
+        elif passing and status == _TOO_MANY_REQUESTS:
+            pacer.limited(turn, retry_after_s(reply.headers))
+        else:
+            pacer.answered(turn)
+        return failure if passing else None
+
+    def _why(self, reply: Reply, head: bytes) -> str:
+        """The status, and the provider's own words where they can be read."""
+        meter = self._route.provider.wire.meter(self._route.endpoint, events=False)
+        for piece in BodyDecoder(reply.headers.get("Content-Encoding", "")).feed(head):
+            meter.feed(piece)
+        said = meter.read().error
+        text = f"HTTP status {reply.status}" + (f": {said}" if said else "")
+        return self._guard.text(text)[:MAX_ERROR]
+
+    async def _hand_on(self, failure: _Failure) -> None:
+        """Patience is at its end: the agent gets what the provider said last."""
+        if failure.error is not None:
+            raise failure.error
+        assert failure.reply is not None
+        await self._handover.pass_on(already_read(failure.reply), failure.head, asked_usage=False)

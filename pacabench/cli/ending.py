@@ -9,7 +9,7 @@ from pacabench.cli.runs import name_for
 from pacabench.report.tables import summary_view
 from pacabench.report.view import read_view
 from pacabench.report.wording import dollars, percent
-from pacabench.run import RunReport
+from pacabench.session import RunReport
 from pacabench.store import load_run
 
 

@@ -6,23 +6,20 @@ on, and by nothing that a client says. At any time a lane is bound to one attemp
 
 import asyncio
 import hmac
-import logging
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
-from aiohttp.web_server import Server
 
 from pacabench.model import CallRecord
 from pacabench.proxy.call import Call
-from pacabench.proxy.client import BodyBudget, Client
+from pacabench.proxy.client import Client
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.excerpt import CallText
 from pacabench.proxy.keys import presented_keys, without_key
@@ -30,71 +27,17 @@ from pacabench.proxy.pacing import State
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.providers import open_providers
 from pacabench.proxy.record import CallDraft
-from pacabench.proxy.repeats import Repeats
 from pacabench.proxy.routes import Refusal, Route, RouteTable
+from pacabench.proxy.serving import Binding, Lane, LaneServer, UnderWay
 from pacabench.proxy.spool import Spool
 from pacabench.proxy.waits import WaitClock
 
 UNBIND_GRACE_S = 35.0
 """How long ``unbind`` waits for calls under way. Longer than ``Patience.drain_s``."""
-MAX_CONNECTIONS = 512
-"""Of one lane. Further ones are closed at once."""
 MAX_DENIED_RECORDS = 100
 """Of one attempt. Further ones are refused all the same, without a record each."""
 _CLOSE_WITHIN_S = 0.2
 _MAX_PATH = 200
-
-
-@dataclass(slots=True, eq=False)
-class _Binding:
-    attempt_id: str
-    key: bytes
-    waits: WaitClock
-    repeats: Repeats = field(default_factory=Repeats)
-    open: bool = True
-    denied: int = 0
-    calls: set["_UnderWay"] = field(default_factory=set)
-
-
-@dataclass(slots=True, eq=False)
-class _UnderWay:
-    """The task that serves a call; ``recorded`` is done when the call's record is out."""
-
-    task: asyncio.Task[Any]
-    recorded: asyncio.Future[None]
-
-
-class _LaneServer(Server):
-    """aiohttp's low-level server, which tells a call when its client hung up."""
-
-    def __init__(self, handler: Callable[[BaseRequest], Awaitable[StreamResponse]]) -> None:
-        super().__init__(handler, access_log=None, logger=_silent_logger(), auto_decompress=False)
-        self.under_way: dict[RequestHandler, Call] = {}
-
-    def accept(self) -> asyncio.BaseProtocol:
-        """The protocol for a new connection."""
-        return self() if len(self.connections) < MAX_CONNECTIONS else _Refuser()
-
-    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """Called by each connection at its end."""
-        super().connection_lost(handler, exc)
-        call = self.under_way.get(handler)
-        if call is not None:
-            call.client_left()
-
-    def hang_up(self) -> None:
-        """Close all connections; their calls go on without their clients."""
-        for connection in self.connections:
-            connection.force_close()
-
-
-@dataclass(slots=True, eq=False)
-class _Lane:
-    name: str
-    budget: BodyBudget = field(default_factory=BodyBudget)
-    server: _LaneServer | None = None
-    listener: asyncio.Server | None = None
-    binding: _Binding | None = None
 
 
 class Gateway:
@@ -141,7 +84,7 @@ class Gateway:
         self._on_wait = on_wait
         self._live_waits = live_waits
         self._patience = patience or Patience()
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self._stack = AsyncExitStack()
         self._routes: RouteTable | None = None
         self._accepting = True
@@ -175,8 +118,8 @@ class Gateway:
         """
         if lane in self._lanes:
             raise ValueError(f"lane {lane!r} is there already")
-        entry = self._lanes[lane] = _Lane(lane)
-        entry.server = _LaneServer(partial(self._answer, entry))
+        entry = self._lanes[lane] = Lane(lane)
+        entry.server = LaneServer(partial(self._answer, entry))
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
         entry.listener = await loop.create_server(entry.server.accept, sock=sock)
@@ -208,7 +151,7 @@ class Gateway:
         if entry.binding is not None:
             raise ValueError(f"lane {lane!r} is bound to {entry.binding.attempt_id}")
         report = partial(self._on_wait, attempt_id) if self._live_waits else None
-        entry.binding = _Binding(attempt_id, key.encode(), WaitClock(report))
+        entry.binding = Binding(attempt_id, key.encode(), WaitClock(report))
 
     async def unbind(self, lane: str, *, grace_s: float = UNBIND_GRACE_S) -> None:
         """Refuse further calls of the lane's attempt, and return when all of its are recorded.
@@ -232,23 +175,23 @@ class Gateway:
         bindings = [lane.binding for lane in self._lanes.values() if lane.binding is not None]
         await asyncio.gather(*(self._settle(binding, grace_s) for binding in bindings))
 
-    async def _settle(self, binding: _Binding, grace_s: float) -> None:
-        await _settle(binding, grace_s)
+    async def _settle(self, binding: Binding, grace_s: float) -> None:
+        await binding.settle(grace_s)
         self._on_wait(binding.attempt_id, False, binding.waits.total_ms)
 
-    def _lane(self, lane: str) -> _Lane:
+    def _lane(self, lane: str) -> Lane:
         if lane not in self._lanes:
             raise ValueError(f"there is no lane {lane!r}")
         return self._lanes[lane]
 
-    async def _answer(self, lane: _Lane, request: BaseRequest) -> StreamResponse:
+    async def _answer(self, lane: Lane, request: BaseRequest) -> StreamResponse:
         try:
             return await self._handle(lane, request)
         except Exception as error:
             self._notice(f"a request failed inside the proxy: {type(error).__name__}: {error}")
             raise
 
-    async def _handle(self, lane: _Lane, request: BaseRequest) -> StreamResponse:
+    async def _handle(self, lane: Lane, request: BaseRequest) -> StreamResponse:
         """Serve one request of ``lane``."""
         assert self._routes is not None
         route = self._routes.find(request)
@@ -277,12 +220,12 @@ class Gateway:
         return client.response
 
     async def _run(
-        self, call: Call, lane: _Lane, binding: _Binding, connection: RequestHandler
+        self, call: Call, lane: Lane, binding: Binding, connection: RequestHandler
     ) -> None:
         task = asyncio.current_task()
         assert task is not None
         assert lane.server is not None
-        entry = _UnderWay(task, asyncio.get_running_loop().create_future())
+        entry = UnderWay(task, asyncio.get_running_loop().create_future())
         binding.calls.add(entry)
         lane.server.under_way[connection] = call
         if connection.transport is None:
@@ -295,7 +238,7 @@ class Gateway:
             entry.recorded.set_result(None)
 
     def _key_refusal(
-        self, binding: _Binding | None, request: BaseRequest, route: Route
+        self, binding: Binding | None, request: BaseRequest, route: Route
     ) -> Refusal | None:
         if not self._accepting:
             return Refusal(503, "The benchmark is over; no further calls are taken.")
@@ -309,7 +252,7 @@ class Gateway:
                 return None
         return Refusal(401, f"This is not the attempt's key, {_WHERE}.", _BAD_KEY)
 
-    def _deny(self, lane: _Lane, request: BaseRequest, refusal: Refusal) -> StreamResponse:
+    def _deny(self, lane: Lane, request: BaseRequest, refusal: Refusal) -> StreamResponse:
         binding = lane.binding
         if binding is not None and binding.open and binding.denied < MAX_DENIED_RECORDS:
             binding.denied += 1
@@ -345,27 +288,3 @@ class Gateway:
 _WHERE = "which is in the variable where the provider's SDK looks for one (OPENAI_API_KEY, ...)"
 _BAD_KEY = "invalid_api_key"
 _NO_ATTEMPT = Refusal(403, "No case is being run here now; calls are refused.", "no_attempt")
-
-
-def _silent_logger() -> logging.Logger:
-    """Takes what the server says about requests that are no HTTP: no agent may fill a log."""
-    logger = logging.getLogger("pacabench.proxy.http")
-    logger.setLevel(logging.CRITICAL + 1)
-    return logger
-
-
-class _Refuser(asyncio.Protocol):
-    """Closes a connection that is one too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
-
-
-async def _settle(binding: _Binding, grace_s: float) -> None:
-    binding.open = False
-    calls = set(binding.calls)
-    if calls and grace_s > 0:
-        await asyncio.wait({entry.recorded for entry in calls}, timeout=grace_s)
-    for entry in binding.calls:
-        entry.task.cancel()
-    await asyncio.gather(*(entry.recorded for entry in calls))

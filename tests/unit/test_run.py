@@ -14,9 +14,10 @@ from pacabench.config.schema import SandboxKind
 from pacabench.errors import RunChangedError, SandboxUnavailableError, UsageError
 from pacabench.events import AttemptFinished, Event, Notice, RunStarted
 from pacabench.model import Outcome
-from pacabench.run import RunReport, RunRequest, resume_run, retry_run, start_run
+from pacabench.run import RunRequest, resume_run, retry_run, start_run
 from pacabench.sandbox.base import Sandbox, SandboxContext
 from pacabench.scheduler import Stop
+from pacabench.session import RunReport
 from pacabench.store import Selection, load_run
 from pacabench.testing import Act, FakeSandbox, ScriptedAgent, fake_call
 
@@ -103,7 +104,7 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     made = Project(tmp_path)
-    monkeypatch.setattr("pacabench.run.open_sandbox", made.open)
+    monkeypatch.setattr("pacabench.session.open_sandbox", made.open)
     monkeypatch.setattr("pacabench.scheduler.Policy.delay_s", lambda *_: 0.001)
     return made
 
@@ -182,7 +183,7 @@ class TestStart:
             yield
 
         with monkeypatch.context() as patch:
-            patch.setattr("pacabench.run.open_sandbox", refuse)
+            patch.setattr("pacabench.session.open_sandbox", refuse)
             with pytest.raises(SandboxUnavailableError):
                 await project.start()
         assert list((project.folder / "runs").iterdir()) == []
@@ -190,7 +191,7 @@ class TestStart:
         assert (await project.start()).pending == 0
         project.write(CONFIG.replace("name: d,", "name: d2,"))
         with monkeypatch.context() as patch:
-            patch.setattr("pacabench.run.open_sandbox", refuse)
+            patch.setattr("pacabench.session.open_sandbox", refuse)
             with pytest.raises(SandboxUnavailableError):
                 await project.resume(accept_changes=True)
         assert load_run(project.run_dir).manifest.status == "stopped"

@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from pacabench.model import Usage
-from pacabench.proxy import gateway as proxy_gateway
+from pacabench.proxy import serving
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.spool import Spool, read_spool
 from pacabench.testing import FakeProvider, Reply, Tokens
@@ -351,7 +351,7 @@ class TestBinding:
     async def test_connections_beyond_the_limit_are_closed(
         self, open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(proxy_gateway, "MAX_CONNECTIONS", 2)
+        monkeypatch.setattr(serving, "MAX_CONNECTIONS", 2)
         async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
             held = [await asyncio.open_connection("127.0.0.1", it.port) for _ in range(2)]
             await asyncio.sleep(0.05)

@@ -9,7 +9,7 @@ import pytest
 from pacabench.cli.ending import exit_code, final_line, next_steps, say_interrupted
 from pacabench.cli.exit import ExitCode
 from pacabench.model import CaseResult, MeteredCall, Outcome
-from pacabench.run import RunReport
+from pacabench.session import RunReport
 from pacabench.stats import summarise
 
 Result = Callable[..., CaseResult]

@@ -1,0 +1,101 @@
+"""A lane while it is served: its socket's connections, and the attempt that it is bound to."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
+from aiohttp.web_server import Server
+
+from pacabench.proxy.call import Call
+from pacabench.proxy.client import BodyBudget
+from pacabench.proxy.repeats import Repeats
+from pacabench.proxy.waits import WaitClock
+
+MAX_CONNECTIONS = 512
+"""Of one lane. Further ones are closed at once."""
+
+
+@dataclass(slots=True, eq=False)
+class Binding:
+    """The attempt that a lane's calls belong to at present."""
+
+    attempt_id: str
+    key: bytes
+    waits: WaitClock
+    repeats: Repeats = field(default_factory=Repeats)
+    open: bool = True
+    """Further calls are taken."""
+    denied: int = 0
+    calls: set["UnderWay"] = field(default_factory=set)
+
+    async def settle(self, grace_s: float) -> None:
+        """Take no further calls; return when all are recorded. They are cut after ``grace_s``."""
+        self.open = False
+        calls = set(self.calls)
+        if calls and grace_s > 0:
+            await asyncio.wait({entry.recorded for entry in calls}, timeout=grace_s)
+        for entry in self.calls:
+            entry.task.cancel()
+        await asyncio.gather(*(entry.recorded for entry in calls))
+
+
+@dataclass(slots=True, eq=False)
+class UnderWay:
+    """The task that serves a call; ``recorded`` is done when the call's record is out."""
+
+    task: asyncio.Task[Any]
+    recorded: asyncio.Future[None]
+
+
+class LaneServer(Server):
+    """aiohttp's low-level server, which tells a call when its client hung up."""
+
+    def __init__(self, handler: Callable[[BaseRequest], Awaitable[StreamResponse]]) -> None:
+        super().__init__(handler, access_log=None, logger=_silent_logger(), auto_decompress=False)
+        self.under_way: dict[RequestHandler, Call] = {}
+
+    def accept(self) -> asyncio.BaseProtocol:
+        """The protocol for a new connection."""
+        return self() if len(self.connections) < MAX_CONNECTIONS else _Refuser()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Called by each connection at its end."""
+        super().connection_lost(handler, exc)
+        call = self.under_way.get(handler)
+        if call is not None:
+            call.client_left()
+
+    def hang_up(self) -> None:
+        """Close all connections; their calls go on without their clients."""
+        for connection in self.connections:
+            connection.force_close()
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """A lane, from its socket's coming to its going."""
+
+    name: str
+    budget: BodyBudget = field(default_factory=BodyBudget)
+    server: LaneServer | None = None
+    listener: asyncio.Server | None = None
+    binding: Binding | None = None
+
+
+def _silent_logger() -> logging.Logger:
+    """Takes what the server says about requests that are no HTTP: no agent may fill a log."""
+    logger = logging.getLogger("pacabench.proxy.http")
+    logger.setLevel(logging.CRITICAL + 1)
+    return logger
+
+
+class _Refuser(asyncio.Protocol):
+    """Closes a connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()

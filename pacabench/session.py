@@ -1,0 +1,260 @@
+"""The heart, one session of a run: what is planned is made, put on disk, and reported.
+
+A run has as many sessions as harnesses worked on it; ``run.py`` begins each one.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pacabench.aio import finish
+from pacabench.attempt import Workshop, cancelled_result, run_attempt
+from pacabench.benchmark import Benchmark
+from pacabench.breaker import Breaker, BreakerPolicy
+from pacabench.events import (
+    AttemptFinished,
+    AttemptStarted,
+    Listener,
+    Notice,
+    Paused,
+    Resumed,
+    RunStarted,
+    Stopping,
+)
+from pacabench.ledger import Ledger
+from pacabench.model import CaseResult, Outcome, PlannedAttempt
+from pacabench.owner import current_owner
+from pacabench.plan import case_keys, plan_run, planned_cases
+from pacabench.pricing import Pricer
+from pacabench.provenance import sandbox_record
+from pacabench.proxy.patience import Patience
+from pacabench.sandbox.base import Sandbox, SandboxContext
+from pacabench.sandbox.factory import open_sandbox
+from pacabench.sandbox.pool import SessionPool, most_sessions
+from pacabench.scheduler import Execute, Policy, Record, Schedule, Stop
+from pacabench.stats import Summary, summarise
+from pacabench.store import RunStore
+
+GRACE_S = 60.0
+"""How long running cases may go on after a stop; less where `timeout_seconds` is less."""
+LEAST_PILE = 5
+"""Attempts in a row that infrastructure failed until a run pauses; more where more run at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """How it went."""
+
+    run_id: str
+    run_dir: Path
+    summary: Summary
+    infrastructure_left: int
+    """Cases whose deciding attempt was no fault of the agent."""
+    pending: int
+    """Cases without any result."""
+    stopped: bool
+    """Somebody asked to stop before the end."""
+    gave_up: str | None = None
+    """Why it ended before its end by itself: what was down did not come back in time."""
+
+
+@dataclass(slots=True)
+class Job:
+    """A run's directory and benchmark, and who watches."""
+
+    store: RunStore
+    benchmark: Benchmark
+    flags: Mapping[str, Any]
+    """Those that ``benchmark`` was loaded with: the next session is loaded with them too."""
+    retry: frozenset[Outcome]
+    """Deciding outcomes that are run again, and then nothing else is. Empty: go on."""
+    listener: Listener
+    stop: Stop
+    allow_weak: bool
+    """Go on where the sandbox does not keep a promise; that is stamped into the run."""
+    announced: bool = False
+    """Somebody was told of the run's id, and cases may have begun."""
+    breaker: Breaker = field(init=False)
+
+    def __post_init__(self) -> None:
+        config, tell = self.benchmark.loaded.config.config, self.listener
+        give_up_after_s = config.proxy.give_up_after_seconds
+        pile = max(LEAST_PILE, config.concurrency)
+        self.breaker = Breaker(
+            BreakerPolicy(pile=pile, give_up_after_s=give_up_after_s),
+            on_pause=lambda why: tell(Paused(why, give_up_after_s)),
+            on_resume=lambda after_s: tell(Resumed(after_s)),
+        )
+
+
+async def carry_out(job: Job) -> RunReport:
+    """Make every attempt that is planned, and leave the run finished or resumable."""
+    store, benchmark = job.store, job.benchmark
+    for text in (*store.repairs, *benchmark.notices):
+        job.listener(Notice("warning", text))
+    limit = benchmark.selection.limit
+    keys = case_keys(benchmark.names, benchmark.datasets, limit=limit)
+    pricer = Pricer(benchmark.providers, benchmark.loaded.config.prices)
+    ledger = Ledger(
+        keys,
+        cost=pricer.cost,
+        journal=store.append_call,
+        egress_journal=store.append_egress,
+        listener=job.listener,
+    )
+    store.import_spool(keys, pricer.cost)
+    planned = plan_run(
+        benchmark.names,
+        benchmark.datasets,
+        limit=limit,
+        deciding=store.deciding(),
+        attempts_made=store.attempts_made(),
+        retry=job.retry,
+    )
+    store.begin_session(
+        prices_version=pricer.version,
+        planned_cases=planned_cases(benchmark.names, benchmark.datasets, limit=limit),
+        config_path=str(benchmark.loaded.path),
+        flags=dict(job.flags),
+    )
+    if planned:
+        async with open_sandbox(benchmark.kind, _context(job, ledger)) as sandbox:
+            store.import_spool(keys, pricer.cost)  # salvaged by the sandbox from a dead session
+            store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))
+            await _work(job, sandbox, planned, ledger)
+    report = _report(job)
+    store.end_session("stopped" if report.pending else "finished")
+    return report
+
+
+def _context(job: Job, ledger: Ledger) -> SandboxContext:
+    benchmark = job.benchmark
+    config = benchmark.loaded.config.config
+    return SandboxContext(
+        run_id=job.store.manifest.run_id,
+        run_dir=job.store.run_dir,
+        owner=current_owner(),
+        cache_dir=benchmark.loaded.cache_directory,
+        agents=benchmark.agents,
+        providers=benchmark.providers,
+        default_provider=benchmark.default_provider,
+        concurrency=_most_sessions(job),
+        on_call=ledger.take,
+        on_egress=ledger.take_egress,
+        listener=job.listener,
+        allow_weak=job.allow_weak,
+        on_text=ledger.take_text,
+        on_wait=ledger.take_wait,
+        on_health=job.breaker.provider,
+        live_waits=config.timeout_excludes_provider_wait,
+        patience=Patience(
+            retry_for_s=config.proxy.retry_for_seconds, silence_s=config.proxy.silence_seconds
+        ),
+    )
+
+
+def _most_sessions(job: Job) -> int:
+    benchmark = job.benchmark
+    return most_sessions(benchmark.agents, benchmark.loaded.config.config.concurrency)
+
+
+async def _work(
+    job: Job, sandbox: Sandbox, planned: Sequence[PlannedAttempt], ledger: Ledger
+) -> None:
+    """Run the schedule in an open sandbox; idle workers and teardowns are done with on return."""
+    config = job.benchmark.loaded.config.config
+    pool = SessionPool(sandbox, most=_most_sessions(job))
+    workshop = Workshop(
+        pool=pool,
+        agents={agent.name: agent for agent in job.benchmark.agents},
+        evaluators=job.benchmark.evaluators,
+        timeout_s=config.timeout_seconds,
+        calls_of=ledger.calls_of,
+        keep_log=job.store.keep_log,
+        waited_ms=ledger.waited_ms,
+        follow=ledger.follow if config.timeout_excludes_provider_wait else None,
+    )
+    _announce(job)
+    policy = Policy(
+        concurrency=config.concurrency,
+        max_retries=config.max_retries,
+        grace_s=min(GRACE_S, config.timeout_seconds),
+    )
+    schedule = Schedule(
+        planned,
+        execute=_executor(job, workshop, ledger),
+        record=_recorder(job),
+        abandoned=cancelled_result,
+        policy=policy,
+        stop=job.stop,
+        breaker=job.breaker,
+    )
+    telling = asyncio.create_task(_tell_of_stop(job, policy.grace_s))
+    try:
+        await schedule.run()
+    finally:
+        telling.cancel()
+        await finish(pool.close_idle())
+    if job.breaker.gave_up is not None:
+        job.listener(Notice("warning", f"gave up waiting: {job.breaker.gave_up}"))
+    elif not job.stop.requested:
+        for agent in job.benchmark.agents:
+            if agent.config.teardown is not None:
+                await sandbox.run_teardown(agent)
+
+
+def _executor(job: Job, workshop: Workshop, ledger: Ledger) -> Execute:
+    async def execute(planned: PlannedAttempt) -> CaseResult:
+        ledger.open(planned.attempt_id)
+        job.listener(AttemptStarted(planned.key, planned.number))
+        try:
+            return await run_attempt(planned, workshop)
+        finally:
+            ledger.close(planned.attempt_id)
+
+    return execute
+
+
+def _recorder(job: Job) -> Record:
+    async def record(result: CaseResult, will_retry: bool) -> None:
+        await job.store.append_result(result)
+        job.listener(AttemptFinished(result, will_retry))
+
+    return record
+
+
+def _announce(job: Job) -> None:
+    store, job.announced = job.store, True
+    counts = {
+        agent: sum(of_agent.values()) for agent, of_agent in store.manifest.planned_cases.items()
+    }
+    job.listener(
+        RunStarted(
+            run_id=store.manifest.run_id,
+            sandbox=store.manifest.sandbox.kind,
+            planned=counts,
+            decided=tuple(store.deciding().values()),
+            earlier_calls=tuple(store.calls()) if store.results else (),
+        )
+    )
+
+
+async def _tell_of_stop(job: Job, grace_s: float) -> None:
+    await job.stop.wait()
+    job.listener(Stopping(grace_s))
+
+
+def _report(job: Job) -> RunReport:
+    store = job.store
+    summary = summarise(store.results, store.calls(), store.manifest.planned_cases)
+    return RunReport(
+        run_id=store.manifest.run_id,
+        run_dir=store.run_dir,
+        summary=summary,
+        infrastructure_left=summary.total.infrastructure,
+        pending=summary.total.pending,
+        stopped=job.stop.requested,
+        gave_up=job.breaker.gave_up,
+    )

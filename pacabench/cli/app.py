@@ -7,6 +7,7 @@ import typer
 from pacabench import __version__
 from pacabench.cli import images
 from pacabench.cli.cleaning import clean
+from pacabench.cli.comparing import compare
 from pacabench.cli.doctor import doctor
 from pacabench.cli.output import write_result
 from pacabench.cli.project import init, show_config
@@ -26,6 +27,7 @@ app.command()(run)
 app.command()(resume)
 app.command()(retry)
 app.command()(show)
+app.command()(compare)
 app.command()(export)
 app.command("show-config")(show_config)
 app.add_typer(images.app, name="images")
@@ -40,7 +42,8 @@ def _version(asked: bool) -> None:
 
 
 @app.callback(
-    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 infrastructure failures left, 130 interrupted."
+    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 infrastructure failures left, "
+    "4 a gate did not hold, 130 interrupted."
 )
 def root(
     version: Annotated[

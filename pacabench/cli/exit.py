@@ -31,6 +31,8 @@ class ExitCode(IntEnum):
     USAGE = 2
     INFRASTRUCTURE = 3
     """The run ended, and some cases have an infrastructure outcome."""
+    GATE = 4
+    """``--fail-under`` or ``--fail-on-regression`` did not hold."""
     INTERRUPTED = 130
 
 

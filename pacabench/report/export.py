@@ -3,6 +3,7 @@
 A new field may come; one that changes or goes raises ``SCHEMA_VERSION``.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ import orjson
 from pacabench.model import CaseResult
 from pacabench.report.egress import export_egress
 from pacabench.report.view import RunView
-from pacabench.stats import AgentSummary, CallFigures
+from pacabench.stats import AgentSummary, CallFigures, Interval, PerCase
+from pacabench.stats.repeats import Repeats
 from pacabench.store import BrokenRun, RunRecord
 
 SCHEMA_VERSION = 1
@@ -119,14 +121,36 @@ def _agent(view: RunView, summary: AgentSummary) -> dict[str, Any]:
         "pending": summary.pending,
         "outcomes": {outcome.value: number for outcome, number in summary.outcomes.items()},
         "accuracy": summary.accuracy,
-        "latency_p50_ms": summary.latency_p50_ms,
-        "latency_p95_ms": summary.latency_p95_ms,
+        "accuracy_ci95": _bounds(summary.accuracy_interval),
+        "repeats": _repeats(summary.repeats),
+        "latency_p50_ms": summary.per_case.latency_ms.p50,
+        "latency_p95_ms": summary.per_case.latency_ms.p95,
+        "per_case": {
+            name: dataclasses.asdict(getattr(summary.per_case, name))
+            for name in PerCase.__dataclass_fields__
+        },
         "attempts": summary.attempts,
+        "cost_per_pass_usd": summary.cost_per_pass_usd,
         **_usage(summary.usage),
         "scripted_calls": summary.usage.scripted_calls,
         "failed_calls": summary.usage.failed_calls,
         "denied_calls": summary.usage.denied_calls,
         "sdk_retries": summary.usage.sdk_retries,
+    }
+
+
+def _bounds(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]
+
+
+def _repeats(repeats: Repeats | None) -> dict[str, Any] | None:
+    if repeats is None:
+        return None
+    return {
+        "accuracies": {str(epoch): share for epoch, share in repeats.accuracies.items()},
+        "mean": repeats.mean,
+        "standard_deviation": repeats.deviation,
+        "at": [dataclasses.asdict(at) for at in repeats.at],
     }
 
 

@@ -7,11 +7,15 @@ from pacabench.report.printable import markdown_cell, printable_json
 from pacabench.report.view import RunView
 from pacabench.report.wording import (
     NONE,
+    bounds,
     count,
     dangers_of,
     dollars,
+    dollars_per_pass,
     duration,
+    money,
     percent,
+    repeated,
     tokens,
     warnings_of,
 )
@@ -78,30 +82,69 @@ def _facts(view: RunView) -> Iterator[str]:
 
 def _summary(view: RunView) -> Iterator[str]:
     header = (
-        "Agent", "Data set", "Accuracy", "Passed", "Failed", "Infrastructure", "Pending", "Cases",
-        "p50", "p95", "Calls", "Input tokens", "Output tokens", "Cached", "Reasoning", "Cost",
+        "Agent", "Data set", "Accuracy", "95% CI", "Passed", "Failed", "Infrastructure", "Pending",
+        "Cases", "p50", "p95", "Calls", "Input tokens", "Output tokens", "Cached", "Reasoning",
+        "Cost", "Per pass",
     )  # fmt: skip
     rows = [_row(agent) for agent in view.summary.agents]
     yield from _table(header, rows, left=2)
+    for agent in view.summary.agents:
+        if agent.repeats is not None:
+            yield ""
+            name = f"{markdown_cell(agent.agent)}, {markdown_cell(agent.dataset)}"
+            yield f"{name}: {markdown_cell(repeated(agent.repeats), 1000)}"
+    yield ""
+    yield "## Per case"
+    yield ""
+    yield from _per_case(view)
+
+
+def _per_case(view: RunView) -> Iterator[str]:
+    """Median, 95th percentile and mean of what a case that passed or failed takes."""
+    header = ("Agent", "Data set", "Figure", "p50", "p95", "Mean", "Cases")
+    rows = []
+    for agent in view.summary.agents:
+        per = agent.per_case
+        name = [markdown_cell(agent.agent), markdown_cell(agent.dataset)]
+        for figure, spread, shown in (
+            ("Latency", per.latency_ms, duration),
+            ("Time to first token", per.ttft_ms, duration),
+            ("Input tokens", per.input_tokens, _rounded),
+            ("Output tokens", per.output_tokens, _rounded),
+            ("Cost", per.cost_usd, _money),
+        ):
+            values = (spread.p50, spread.p95, spread.mean)
+            rows.append([*name, figure, *map(shown, values), count(spread.count)])
+    yield from _table(header, rows, left=3)
+
+
+def _rounded(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def _money(value: float | None) -> str:
+    return NONE if value is None else money(value)
 
 
 def _row(agent: AgentSummary) -> list[str]:
     usage = agent.usage
     figures = [
         percent(agent.accuracy),
+        bounds(agent.accuracy_interval),
         count(agent.passed),
         count(agent.failed),
         f"**{count(agent.infrastructure)}**" if agent.infrastructure else "0",
         f"**{count(agent.pending)}**" if agent.pending else "0",
         count(agent.cases),
-        duration(agent.latency_p50_ms),
-        duration(agent.latency_p95_ms),
+        duration(agent.per_case.latency_ms.p50),
+        duration(agent.per_case.latency_ms.p95),
         count(usage.calls),
         tokens(usage.input_tokens, usage),
         tokens(usage.output_tokens, usage),
         tokens(usage.cached_tokens, usage),
         tokens(usage.reasoning_tokens, usage),
         dollars(usage),
+        dollars_per_pass(agent),
     ]
     return [markdown_cell(agent.agent), markdown_cell(agent.dataset), *figures]
 

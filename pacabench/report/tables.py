@@ -16,11 +16,14 @@ from pacabench.report.printable import printable
 from pacabench.report.view import RunView
 from pacabench.report.wording import (
     NONE,
+    bounds,
     count,
     dangers_of,
     dollars,
+    dollars_per_pass,
     duration,
     percent,
+    repeated,
     tokens,
     warnings_of,
 )
@@ -42,10 +45,21 @@ _RUN_COLUMNS = (
 )  # fmt: skip
 _RUN_EXTRAS = ("Sandbox", "Started (UTC)", "Pending")
 _SUMMARY_COLUMNS = (
-    "Agent", "Data set", "Accuracy", "Passed", "Failed", "Infra", "Pending", "Cases", "p50", "p95",
-    "Calls", "Tokens in", "out", "cached", "Cost",
+    "Agent", "Data set", "Accuracy", "95% CI", "Passed", "Failed", "Infra", "Pending", "Cases",
+    "p50", "p95", "Calls", "Tokens in", "out", "cached", "Cost", "Per pass",
 )  # fmt: skip
-_SUMMARY_EXTRAS = ("cached", "p95", "Cases", "Pending", "out", "Tokens in", "p50", "Calls")
+_SUMMARY_EXTRAS = (
+    "cached",
+    "p95",
+    "Per pass",
+    "Cases",
+    "Pending",
+    "out",
+    "Tokens in",
+    "p50",
+    "Calls",
+    "95% CI",
+)
 
 
 def runs_table(runs: Sequence[RunRecord], broken: Sequence[BrokenRun]) -> RenderableType:
@@ -73,7 +87,15 @@ def summary_view(view: RunView) -> RenderableType:
     table = FittingTable(
         _SUMMARY_COLUMNS, rows, extras=_SUMMARY_EXTRAS, left=2, name_room=16, total=len(rows) > 1
     )
-    return Group(_headline(view), table, *warning_lines(view))
+    return Group(_headline(view), table, *_repeat_lines(view), *warning_lines(view))
+
+
+def _repeat_lines(view: RunView) -> list[Text]:
+    return [
+        Text(f"{printable(agent.agent)}, {printable(agent.dataset)}: {repeated(agent.repeats)}")
+        for agent in view.summary.agents
+        if agent.repeats is not None
+    ]
 
 
 def warning_lines(view: RunView) -> list[Text]:
@@ -197,18 +219,20 @@ def _summary_row(agent: AgentSummary) -> list[Text]:
         name_text(agent.agent) if agent.agent else Text("all"),
         name_text(agent.dataset),
         Text(percent(agent.accuracy)),
+        Text(bounds(agent.accuracy_interval)),
         Text(count(agent.passed)),
         Text(count(agent.failed)),
         _alarm(agent.infrastructure),
         _alarm(agent.pending),
         Text(count(agent.cases)),
-        Text(duration(agent.latency_p50_ms)),
-        Text(duration(agent.latency_p95_ms)),
+        Text(duration(agent.per_case.latency_ms.p50)),
+        Text(duration(agent.per_case.latency_ms.p95)),
         Text(count(usage.calls)),
         Text(tokens(usage.input_tokens, usage)),
         Text(tokens(usage.output_tokens, usage)),
         Text(tokens(usage.cached_tokens, usage)),
         Text(dollars(usage)),
+        Text(dollars_per_pass(agent)),
     ]
 
 

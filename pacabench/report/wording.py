@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from pacabench.report.view import RunView
-from pacabench.stats import AgentSummary, CallFigures
+from pacabench.stats import AgentSummary, CallFigures, Interval
+from pacabench.stats.repeats import Repeats
 
 _SECOND_MS = 1000.0
 _MINUTE_MS = 60_000.0
@@ -16,6 +17,11 @@ ESTIMATED = "~"
 def percent(share: float | None) -> str:
     """``83.3%``; a dash where nothing was judged."""
     return NONE if share is None else f"{share:.1%}"
+
+
+def bounds(interval: Interval | None) -> str:
+    """An interval of a share: ``35.4-87.9``, in percent."""
+    return NONE if interval is None else f"{interval.low:.1%}-{interval.high:.1%}".replace("%", "")
 
 
 def duration(ms: float | None) -> str:
@@ -54,9 +60,30 @@ def dollars(figures: CallFigures) -> str:
     cost = figures.cost_usd
     if cost is None:
         return "scripted" if figures.scripted_calls == figures.calls else UNKNOWN
+    return _about(figures) + money(cost) + ("+?" if figures.cost_incomplete else "")
+
+
+def money(cost: float) -> str:
+    """``$0.0123``, ``$12.30``, ``<$0.0001``."""
     digits = 4 if cost < 1 else 2
-    shown = "<$0.0001" if 0 < cost < _LEAST_SHOWN_USD / 2 else f"${cost:,.{digits}f}"
-    return _about(figures) + shown + ("+?" if figures.cost_incomplete else "")
+    return "<$0.0001" if 0 < cost < _LEAST_SHOWN_USD / 2 else f"${cost:,.{digits}f}"
+
+
+def dollars_per_pass(agent: AgentSummary) -> str:
+    """What a case that passed has cost, with all that was spent on others."""
+    cost, usage = agent.cost_per_pass_usd, agent.usage
+    if cost is None:
+        return NONE
+    return _about(usage) + money(cost) + ("+?" if usage.cost_incomplete else "")
+
+
+def repeated(repeats: Repeats) -> str:
+    """Accuracy over epochs, and how often at least one, or all, of k epochs pass."""
+    deviation = "" if repeats.deviation is None else f" ± {repeats.deviation * 100:.1f}"
+    at = ", ".join(
+        f"pass@{at.k} {percent(at.pass_at)} pass^{at.k} {percent(at.pass_hat)}" for at in repeats.at
+    )
+    return f"{percent(repeats.mean)}{deviation} over {len(repeats.accuracies)} epochs; {at}"
 
 
 def warnings_of(view: RunView) -> list[str]:
@@ -100,14 +127,14 @@ def _unfinished(total: AgentSummary, run_id: str, *, running: bool) -> list[str]
             if outcome.is_infrastructure
         )
         said.append(
-            f"{_cases(total.infrastructure)} ended by infrastructure ({kinds}): not the agent's "
+            f"{cases_of(total.infrastructure)} ended by infrastructure ({kinds}): not the agent's "
             f"doing, and not counted in the accuracy. `pacabench resume {run_id}` tries again."
         )
     if total.pending and running:
-        said.append(f"The run goes on: {_cases(total.pending)} without a result yet.")
+        said.append(f"The run goes on: {cases_of(total.pending)} without a result yet.")
     elif total.pending:
         said.append(
-            f"{_cases(total.pending)} without a result. `pacabench resume {run_id}` goes on."
+            f"{cases_of(total.pending)} without a result. `pacabench resume {run_id}` goes on."
         )
     return said
 
@@ -150,7 +177,8 @@ def _inexact(figures: CallFigures) -> list[str]:
     return said
 
 
-def _cases(number: int) -> str:
+def cases_of(number: int) -> str:
+    """``1 case``, ``1,234 cases``."""
     return f"{number:,} case{'s' * (number != 1)}"
 
 

@@ -25,7 +25,8 @@ USAGE = {
 AGENT = USAGE | {
     "name", "dataset", "cases", "passed", "failed", "infrastructure", "pending", "outcomes",
     "accuracy", "latency_p50_ms", "latency_p95_ms", "attempts", "scripted_calls", "failed_calls",
-    "denied_calls", "sandbox_profile", "sdk_retries",
+    "denied_calls", "sandbox_profile", "sdk_retries", "accuracy_ci95", "repeats", "per_case",
+    "cost_per_pass_usd",
 }  # fmt: skip
 CASE = USAGE | {
     "agent", "dataset", "case_id", "epoch", "outcome", "passed", "score", "output", "expected",
@@ -86,6 +87,16 @@ class TestFigures:
         }  # fmt: skip
         assert {name: agent[name] for name in expected} == expected
         assert agent["latency_p95_ms"] == pytest.approx(300 + (61_000 - 300) * 0.9)
+        assert agent["accuracy_ci95"] == pytest.approx([0.0615, 0.7923], abs=1e-4)
+        assert agent["cost_per_pass_usd"] == 0.75
+        assert agent["per_case"]["ttft_ms"] == {
+            "count": 2,
+            "p50": 11.25,
+            "p95": 12.375,
+            "mean": 11.25,
+        }
+        assert agent["per_case"]["cost_usd"]["mean"] == 0.25
+        assert agent["repeats"] is None
         assert (other["calls"], other["input_tokens"], other["cost_usd"]) == (1, None, None)
         assert (other["uncounted_calls"], other["cost_incomplete"]) == (1, True)
 

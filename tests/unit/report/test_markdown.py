@@ -19,11 +19,19 @@ def test_has_facts_warnings_and_figures(mixed: RunView) -> None:
     assert "> **Note:** 1 case ended by infrastructure (1 provider\\_error)" in text
     figures = next(row for row in rows(text) if row[:2] == ["agent", "data"])
     assert figures == [
-        "agent", "data", "33.3%", "1", "2", "**1**", "**1**", "5", "300 ms", "54.93 s", "3",
-        "300", "21", "120", "9", "$0.7500",
+        "agent", "data", "33.3%", "6.1-79.2", "1", "2", "**1**", "**1**", "5", "300 ms",
+        "54.93 s", "3", "300", "21", "120", "9", "$0.7500", "$0.7500",
     ]  # fmt: skip
     other = next(row for row in rows(text) if row[0] == "other")
-    assert other[10:] == ["1", "?", "?", "?", "?", "?"]
+    assert other[11:] == ["1", "?", "?", "?", "?", "?", "-"]
+
+
+def test_tells_what_a_case_takes(mixed: RunView) -> None:
+    text = render_markdown(mixed, include_cases=False)
+    per_case = rows(text[text.index("## Per case") :])
+    assert ["agent", "data", "Latency", "300 ms", "54.93 s", "20.47 s", "3"] in per_case
+    assert ["agent", "data", "Input tokens", "100", "190", "100", "3"] in per_case
+    assert ["other", "data", "Cost", "-", "-", "-", "0"] in per_case
 
 
 def test_lists_cases_only_when_asked(mixed: RunView) -> None:

@@ -48,11 +48,11 @@ class TestSummary:
         lines = render(summary_view(mixed)).splitlines()
         agent = next(line for line in lines if line.startswith("agent "))
         assert agent.split() == [
-            "agent", "data", "33.3%", "1", "2", "1", "1", "5", "300", "ms", "54.93", "s", "3",
-            "300", "21", "120", "$0.7500",
+            "agent", "data", "33.3%", "6.1-79.2", "1", "2", "1", "1", "5", "300", "ms", "54.93",
+            "s", "3", "300", "21", "120", "$0.7500", "$0.7500",
         ]  # fmt: skip
         total = next(line for line in lines if line.startswith("all "))
-        assert total.split()[1:7] == ["50.0%", "2", "2", "1", "1", "6"]
+        assert total.split()[1:8] == ["50.0%", "12.5-87.5", "2", "2", "1", "1", "6"]
         assert "300+?" in total
         assert "$0.7500+?" in total
 

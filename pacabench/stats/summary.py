@@ -11,125 +11,13 @@ sum stands beside it.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from pacabench.model import (
-    SCRIPTED_PROVIDER,
-    CallRecord,
-    CaseKey,
-    CaseResult,
-    MeteredCall,
-    Outcome,
-)
-
-_PICO = 10**12
-"""In a dollar. Costs are added up as whole picodollars: exact, and the same in every order."""
-
-
-@dataclass(slots=True)
-class CallFigures:
-    """Calls and what they used, added up."""
-
-    calls: int = 0
-    """Calls that may have been billed (``CallRecord.may_be_billed``)."""
-    uncounted_calls: int = 0
-    """Those of them whose tokens are not fully known; they are missing in the sums."""
-    estimated_calls: int = 0
-    """Those of which a part was counted here, since the provider did not tell it."""
-    unpriced_calls: int = 0
-    """Those without a known price, but for the scripted provider's, which cost nothing real."""
-    scripted_calls: int = 0
-    """Those that the built-in scripted provider answered."""
-    failed_calls: int = 0
-    """Not in ``calls``: the provider refused, failed or could not be reached."""
-    denied_calls: int = 0
-    """Not in ``calls``: the proxy refused them."""
-    sdk_retries: int = 0
-    """Of ``calls``, those that an SDK made by itself after one that failed or took too long."""
-    _input: int = 0
-    _output: int = 0
-    _cached: int = 0
-    _reasoning: int = 0
-    _cost_pico: int = 0
-    _input_known: int = 0
-    _output_known: int = 0
-    _usage_known: int = 0
-    _priced: int = 0
-
-    @property
-    def input_tokens(self) -> int | None:
-        """All that is billed as input, cached parts included."""
-        return self._sum(self._input, self._input_known)
-
-    @property
-    def output_tokens(self) -> int | None:
-        """All output, reasoning included. Embeddings have none, which is known."""
-        return self._sum(self._output, self._output_known)
-
-    @property
-    def cached_tokens(self) -> int | None:
-        """The part of the input that providers said was read from a cache; silence is 0."""
-        return self._sum(self._cached, self._usage_known)
-
-    @property
-    def reasoning_tokens(self) -> int | None:
-        """The part of the output that providers said was reasoning; silence is 0."""
-        return self._sum(self._reasoning, self._usage_known)
-
-    @property
-    def cost_usd(self) -> float | None:
-        """Of the calls with a known price; None when there are calls and none has one."""
-        if self.calls and not self._priced:
-            return None
-        return self._cost_pico / _PICO
-
-    @property
-    def cost_incomplete(self) -> bool:
-        """The true cost is higher than ``cost_usd``, or unknown altogether."""
-        return self.unpriced_calls > 0
-
-    def add(self, metered: MeteredCall) -> None:
-        """Add one call."""
-        call = metered.call
-        if call.end == "denied":
-            self.denied_calls += 1
-        elif call.may_be_billed:
-            self._add_billed(call, metered.cost_usd)
-        elif not call.is_free or call.is_provider_failure:
-            self.failed_calls += 1
-
-    def merge(self, other: "CallFigures") -> None:
-        """Add all of ``other``."""
-        for name in CallFigures.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-    def _add_billed(self, call: CallRecord, cost_usd: float | None) -> None:
-        self.calls += 1
-        if call.repeat_of is not None:
-            self.sdk_retries += 1
-        if not call.is_counted:
-            self.uncounted_calls += 1
-        if call.estimated:
-            self.estimated_calls += 1
-        if (usage := call.usage) is not None:
-            self._usage_known += 1
-            if (tokens := usage.total_input_tokens) is not None:
-                self._input_known += 1
-                self._input += tokens
-            if usage.output_tokens is not None or call.is_counted:
-                self._output_known += 1
-                self._output += usage.output_tokens or 0
-            self._cached += usage.cached_tokens or 0
-            self._reasoning += usage.reasoning_tokens or 0
-        if call.provider == SCRIPTED_PROVIDER:
-            self.scripted_calls += 1
-        elif cost_usd is None:
-            self.unpriced_calls += 1
-        else:
-            self._priced += 1
-            self._cost_pico += round(cost_usd * _PICO)
-
-    def _sum(self, total: int, known: int) -> int | None:
-        return None if self.calls and not known else total
+from pacabench.model import SCRIPTED_PROVIDER, CaseKey, CaseResult, MeteredCall, Outcome
+from pacabench.stats.intervals import Interval, clustered_wilson
+from pacabench.stats.repeats import Repeats, repeats_of
+from pacabench.stats.spread import Spread, spread_of
+from pacabench.stats.usage import CallFigures
 
 
 @dataclass(slots=True)
@@ -190,16 +78,40 @@ class AgentSummary:
     """Results of all attempts, also of those that do not decide."""
     outcomes: Mapping[Outcome, int]
     """Deciding outcomes."""
-    latency_p50_ms: float | None
-    """Of deciding attempts that passed or failed. See :func:`percentile`."""
-    latency_p95_ms: float | None
     usage: CallFigures
+    per_case: "PerCase"
+    accuracy_interval: Interval | None
+    """Of the accuracy, at 95%; clustered by case where there are epochs."""
+    repeats: Repeats | None
+    """Where cases were judged in more than one epoch. None in a total."""
 
     @property
     def accuracy(self) -> float | None:
         """``passed / (passed + failed)``; None when there is neither."""
         judged = self.passed + self.failed
         return self.passed / judged if judged else None
+
+    @property
+    def cost_per_pass_usd(self) -> float | None:
+        """All that was spent, over the cases that passed; None where it is unknown or none did."""
+        cost = self.usage.cost_usd
+        return cost / self.passed if self.passed and cost is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class PerCase:
+    """What a case takes, over the cases that passed or failed."""
+
+    latency_ms: Spread
+    """Of deciding attempts."""
+    ttft_ms: Spread
+    """Of deciding attempts with a call that has one."""
+    input_tokens: Spread
+    """Of all attempts at a case, where every call's tokens are known."""
+    output_tokens: Spread
+    """As ``input_tokens``."""
+    cost_usd: Spread
+    """Of all attempts at a case, where every call has a price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,24 +161,9 @@ def summarise(
             groups.of(metered.key).usage.add(metered)
         providers.add(metered.call.provider)
     for key, case in cases.items():
-        groups.of(key).take(case)
+        groups.of(key).take(key, case)
     agents = groups.summaries()
     return Summary(agents, groups.total(), cases, frozenset(providers))
-
-
-def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """The value below which ``share`` (0.0 to 1.0) of ``ordered`` lies, interpolated linearly.
-
-    The method of numpy's default and of R's type 7: rank ``(n - 1) * share``, see Hyndman and Fan,
-    "Sample Quantiles in Statistical Packages" (1996). ``ordered`` ascends; None when it is empty.
-    """
-    if not ordered:
-        return None
-    rank = (len(ordered) - 1) * share
-    below = int(rank)
-    above = min(below + 1, len(ordered) - 1)
-    low, high = ordered[below], ordered[above]
-    return min(max(low + (high - low) * (rank - below), low), high)
 
 
 @dataclass(slots=True)
@@ -274,23 +171,26 @@ class _Group:
     planned: int
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     attempts: int = 0
-    latencies: list[float] = field(default_factory=list)
     usage: CallFigures = field(default_factory=CallFigures)
+    judged: list[tuple[CaseKey, CaseFigures]] = field(default_factory=list)
 
-    def take(self, case: CaseFigures) -> None:
+    def take(self, key: CaseKey, case: CaseFigures) -> None:
         self.outcomes[case.outcome] += 1
         self.attempts += case.attempts
         self.usage.merge(case.usage)
         if not case.outcome.is_infrastructure:
-            self.latencies.append(case.duration_ms)
+            self.judged.append((key, case))
 
     def summary(self, agent: str, dataset: str) -> AgentSummary:
-        latencies = sorted(self.latencies)
         infrastructure = sum(
             count for outcome, count in self.outcomes.items() if outcome.is_infrastructure
         )
         decided = self.outcomes.total()
         passed = self.outcomes[Outcome.PASSED]
+        clusters = _passed_and_judged(
+            ((key.dataset, key.case_id), case) for key, case in self.judged
+        )
+        epochs = _passed_and_judged((key.epoch, case) for key, case in self.judged)
         return AgentSummary(
             agent=agent,
             dataset=dataset,
@@ -303,10 +203,37 @@ class _Group:
             outcomes={
                 outcome: self.outcomes[outcome] for outcome in Outcome if self.outcomes[outcome]
             },
-            latency_p50_ms=percentile(latencies, 0.5),
-            latency_p95_ms=percentile(latencies, 0.95),
             usage=self.usage,
+            per_case=_per_case([case for _, case in self.judged]),
+            accuracy_interval=clustered_wilson(clusters.values()),
+            repeats=repeats_of(epochs, list(clusters.values())) if agent else None,
         )
+
+
+_T = TypeVar("_T")
+
+
+def _passed_and_judged(cases: Iterable[tuple[_T, CaseFigures]]) -> dict[_T, tuple[int, int]]:
+    """How many of the cases that share a name passed, and how many there are."""
+    counts: dict[_T, tuple[int, int]] = {}
+    for name, case in cases:
+        passed, judged = counts.get(name, (0, 0))
+        counts[name] = (passed + case.passed, judged + 1)
+    return counts
+
+
+def _per_case(cases: Sequence[CaseFigures]) -> PerCase:
+    counted = [case.usage for case in cases if not case.usage.uncounted_calls]
+    priced = [
+        case.usage for case in cases if not (case.usage.unpriced_calls or case.usage.scripted_calls)
+    ]
+    return PerCase(
+        latency_ms=spread_of(case.duration_ms for case in cases),
+        ttft_ms=spread_of(case.ttft_ms for case in cases if case.ttft_ms is not None),
+        input_tokens=spread_of(usage.input_tokens or 0 for usage in counted),
+        output_tokens=spread_of(usage.output_tokens or 0 for usage in counted),
+        cost_usd=spread_of(usage.cost_usd or 0.0 for usage in priced),
+    )
 
 
 class _Groups:
@@ -339,6 +266,6 @@ class _Groups:
             whole.planned += max(group.planned, group.outcomes.total())
             whole.outcomes.update(group.outcomes)
             whole.attempts += group.attempts
-            whole.latencies.extend(group.latencies)
+            whole.judged.extend(group.judged)
             whole.usage.merge(group.usage)
         return whole.summary("", "")

@@ -80,7 +80,7 @@ class TestOutcomes:
     def test_accuracy_of_nothing_judged_is_unknown(self) -> None:
         agent = only(summarise(results_of(Outcome.SANDBOX_ERROR), []))
         assert agent.accuracy is None
-        assert agent.latency_p50_ms is None
+        assert agent.per_case.latency_ms.p50 is None
 
     def test_the_last_attempt_of_a_case_decides(self) -> None:
         key = fake_key()
@@ -95,7 +95,7 @@ class TestOutcomes:
         agent = only(summary)
         assert (agent.cases, agent.passed, agent.failed, agent.infrastructure) == (1, 0, 1, 0)
         assert agent.attempts == 3
-        assert agent.latency_p50_ms == 3.0
+        assert agent.per_case.latency_ms.p50 == 3.0
         case = summary.cases[key]
         assert (case.attempts, case.outcome, case.score) == (3, Outcome.FAILED, 0.0)
 
@@ -106,8 +106,8 @@ class TestOutcomes:
             fake_result(fake_key("3"), Outcome.CANCELLED, duration_ms=9999.0),
         ]
         agent = only(summarise(results, []))
-        assert agent.latency_p50_ms == 200.0
-        assert agent.latency_p95_ms == pytest.approx(290.0)
+        assert agent.per_case.latency_ms.p50 == 200.0
+        assert agent.per_case.latency_ms.p95 == pytest.approx(290.0)
 
     @given(
         st.lists(

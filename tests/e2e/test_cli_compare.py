@@ -1,0 +1,69 @@
+"""``compare`` on two real runs: process sandbox, scripted provider, the command as installed."""
+
+import json
+from typing import Any
+
+import pytest
+
+WORDS = [f"word{number}" for number in range(12)]
+
+
+@pytest.fixture
+def two(small: Any) -> Any:
+    """The same twelve cases twice; in the second run seven answers are wrong."""
+    small.cases(*({"case_id": f"c{word[4:]}", "input": word, "expected": word} for word in WORDS))
+    small.write("rules.yaml", "- {contains: nothing, reply: wrong}\n")
+    assert small.run("run", "--run-id", "old", "-q").code == 0
+    wrong = "".join(f"- {{contains: {word}, reply: wrong}}\n" for word in WORDS[3:10])
+    small.write("rules.yaml", wrong)
+    assert small.run("run", "--run-id", "new", "-q").code == 0
+    return small
+
+
+def test_figures_flips_and_gate(two: Any) -> None:
+    ended = two.run("compare", "old", "new", "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    rows = {row["agent_a"]: row for row in found["comparisons"]}
+    assert set(rows) == {"first", "second"}
+    # "word1" is in "word10" and "word11" too, but only 3 to 9 are wrong
+    assert rows["first"]["accuracy_a"] == 1.0
+    assert rows["first"]["accuracy_b"] == pytest.approx(5 / 12)
+    assert rows["first"]["to_failed"] == [f"c{number}" for number in range(3, 10)]
+    assert rows["first"]["p_value"] == pytest.approx(2 / 2**7)
+    assert rows["first"]["regression"] is True
+    assert any("rules" in line for line in found["differences"])
+
+    shown = two.run("compare", "old", "new", "-a", "first")
+    assert "B is worse" in shown.out
+    assert "7 cases got worse (first, words): c3, c4," in shown.out
+
+    gated = two.run("compare", "old", "new", "--fail-on-regression")
+    assert gated.code == 4
+    assert "first on words" in gated.err
+    assert two.run("compare", "new", "old", "--fail-on-regression").code == 0
+
+
+def test_two_agents_of_one_run_and_names_that_are_not_there(two: Any) -> None:
+    ended = two.run("compare", "new", "-a", "second,first", "--json")
+    (row,) = json.loads(ended.out)["comparisons"]
+    assert (row["agent_a"], row["agent_b"], row["pairs"]) == ("second", "first", 12)
+    assert row["difference"] == 0.0
+    crossed = two.run("compare", "old", "new", "-a", "first=second", "--json")
+    (row,) = json.loads(crossed.out)["comparisons"]
+    assert (row["agent_a"], row["agent_b"]) == ("first", "second")
+    assert two.run("compare", "old", "-a", "first").code == 2
+    missing = two.run("compare", "old", "new", "-a", "frist")
+    assert missing.code == 2
+    assert "did you mean 'first'" in missing.err
+
+
+def test_other_data_are_refused(two: Any) -> None:
+    two.cases({"case_id": "c0", "input": "word0", "expected": "word0"})
+    two.run("run", "--run-id", "other", "-q")
+    ended = two.run("compare", "old", "other")
+    assert ended.code == 2
+    assert "did not run on the same data" in ended.err
+    allowed = two.run("compare", "old", "other", "--allow-different-data", "-a", "first")
+    assert allowed.code == 0
+    assert "matched by their id" in allowed.out

@@ -1,5 +1,7 @@
 """``compare``: which agents are meant, and what the gate says."""
 
+import subprocess
+import sys
 from typing import cast
 
 import pytest
@@ -48,3 +50,9 @@ class TestPairs:
     def test_that_are_not_there_are_refused(self, text: str) -> None:
         with pytest.raises(UsageError):
             _pairs_in(text, ["a", "b"], ["b", "c"], ["b"])
+
+
+def test_the_command_line_waits_for_no_library_of_statistics() -> None:
+    ask = "import sys, pacabench.cli.app; print({'scipy', 'numpy'} & set(sys.modules))"
+    asked = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert asked.stdout.strip() == "set()"

@@ -2,7 +2,8 @@
 
 Order: every data set advances at the same pace, measured as a share of its cases, and a case is
 given to all agents before the next one is. So a run that is stopped half-way has half of every data
-set, and the same cases for every agent: what there is can be compared.
+set, and the same cases for every agent: what there is can be compared. Epochs come one after the
+other, so that every case is run once before one is run again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ def plan_run(
     datasets: Sequence[Dataset],
     *,
     limit: int | None = None,
+    epochs: int = 1,
     deciding: Mapping[CaseKey, CaseResult] | None = None,
     attempts_made: Mapping[CaseKey, int] | None = None,
     retry: frozenset[Outcome] = frozenset(),
@@ -30,6 +32,7 @@ def plan_run(
         agents: names, in the order of the configuration.
         datasets: in the order of the configuration.
         limit: cases per data set, from its beginning.
+        epochs: how often each of them is run; each time is decided for itself.
         deciding: the last result of each case that has one.
         attempts_made: how many results each case has; numbering goes on from there.
         retry: outcomes to try again.
@@ -40,23 +43,31 @@ def plan_run(
         PlannedAttempt(
             key=key, case=case, number=made.get(key, 0) + 1, attempt_id=new_attempt_id(key)
         )
-        for key, case in _in_order(agents, datasets, limit)
+        for key, case in _in_order(agents, datasets, limit, epochs)
         if _is_due(decided.get(key), retry)
     ]
 
 
 def case_keys(
-    agents: Sequence[str], datasets: Sequence[Dataset], *, limit: int | None = None
+    agents: Sequence[str],
+    datasets: Sequence[Dataset],
+    *,
+    limit: int | None = None,
+    epochs: int = 1,
 ) -> list[CaseKey]:
     """All that a run is about, decided or not, in the order of :func:`plan_run`."""
-    return [key for key, _ in _in_order(agents, datasets, limit)]
+    return [key for key, _ in _in_order(agents, datasets, limit, epochs)]
 
 
 def planned_cases(
-    agents: Sequence[str], datasets: Sequence[Dataset], *, limit: int | None = None
+    agents: Sequence[str],
+    datasets: Sequence[Dataset],
+    *,
+    limit: int | None = None,
+    epochs: int = 1,
 ) -> dict[str, dict[str, int]]:
-    """Agent to data set to number of cases."""
-    counts = {dataset.name: len(dataset.cases[:limit]) for dataset in datasets}
+    """Agent to data set to number of cases; each epoch of one counts."""
+    counts = {dataset.name: len(dataset.cases[:limit]) * epochs for dataset in datasets}
     return {agent: dict(counts) for agent in agents}
 
 
@@ -67,11 +78,13 @@ def _is_due(result: CaseResult | None, retry: frozenset[Outcome]) -> bool:
 
 
 def _in_order(
-    agents: Sequence[str], datasets: Sequence[Dataset], limit: int | None
+    agents: Sequence[str], datasets: Sequence[Dataset], limit: int | None, epochs: int
 ) -> Iterator[tuple[CaseKey, Case]]:
-    for case in _interleaved([dataset.cases[:limit] for dataset in datasets]):
-        for agent in agents:
-            yield CaseKey(agent, case.dataset, case.case_id), case
+    cases = _interleaved([dataset.cases[:limit] for dataset in datasets])
+    for epoch in range(1, epochs + 1):
+        for case in cases:
+            for agent in agents:
+                yield CaseKey(agent, case.dataset, case.case_id, epoch), case
 
 
 def _interleaved(groups: Sequence[Sequence[Case]]) -> list[Case]:

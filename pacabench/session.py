@@ -94,8 +94,8 @@ async def carry_out(job: Job) -> RunReport:
     store, benchmark = job.store, job.benchmark
     for text in (*store.repairs, *benchmark.notices):
         job.listener(Notice("warning", text))
-    limit = benchmark.selection.limit
-    keys = case_keys(benchmark.names, benchmark.datasets, limit=limit)
+    limit, epochs = benchmark.selection.limit, benchmark.loaded.config.config.epochs
+    keys = case_keys(benchmark.names, benchmark.datasets, limit=limit, epochs=epochs)
     pricer = Pricer(benchmark.providers, benchmark.loaded.config.prices)
     ledger = Ledger(
         keys,
@@ -109,13 +109,16 @@ async def carry_out(job: Job) -> RunReport:
         benchmark.names,
         benchmark.datasets,
         limit=limit,
+        epochs=epochs,
         deciding=store.deciding(),
         attempts_made=store.attempts_made(),
         retry=job.retry,
     )
     store.begin_session(
         prices_version=pricer.version,
-        planned_cases=planned_cases(benchmark.names, benchmark.datasets, limit=limit),
+        planned_cases=planned_cases(
+            benchmark.names, benchmark.datasets, limit=limit, epochs=epochs
+        ),
         config_path=str(benchmark.loaded.path),
         flags=dict(job.flags),
     )

@@ -14,7 +14,7 @@ from rich.text import Text
 from pacabench.cli.figures import short_count, short_duration, short_eta
 from pacabench.cli.tally import AgentTally, Running, Tally
 from pacabench.report.printable import printable
-from pacabench.report.wording import ESTIMATED, dollars
+from pacabench.report.wording import ESTIMATED, case_name, dollars
 from pacabench.stats import CallFigures
 
 _FEWEST_ROWS = 3
@@ -138,7 +138,7 @@ def _running(tally: Tally, rows: int) -> list[Text]:
 
 def _running_line(run: Running, now_s: float) -> Text:
     again = f", attempt {run.number}" if run.number > 1 else ""
-    case = f"{printable(run.key.dataset)}/{printable(run.key.case_id)}"
+    case = f"{printable(run.key.dataset)}/{printable(case_name(run.key))}"
     return Text(
         f"  {short_duration(now_s - run.since_s):>6}  {printable(run.key.agent)}  {case}{again}",
         style="dim",

@@ -55,6 +55,9 @@ Sandbox = Annotated[
 Limit = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Only the first N cases per dataset.")
 ]
+Epochs = Annotated[
+    int | None, typer.Option(min=1, max=1000, metavar="N", help="Run each case N times.")
+]
 Agents = Annotated[
     list[str] | None,
     typer.Option("--agents", "-a", metavar="A1,A2", help="Only these agents. Can be repeated."),
@@ -98,6 +101,7 @@ def overrides(
     sandbox: SandboxKind | None = None,
     concurrency: int | None = None,
     timeout: float | None = None,
+    epochs: int | None = None,
     runs_dir: Path | None = None,
     cache_dir: Path | None = None,
 ) -> dict[str, Any]:
@@ -106,6 +110,7 @@ def overrides(
         "sandbox.kind": sandbox.value if sandbox else None,
         "config.concurrency": concurrency,
         "config.timeout_seconds": timeout,
+        "config.epochs": epochs,
         "output.directory": str(runs_dir.absolute()) if runs_dir else None,
         "config.cache_directory": str(cache_dir.absolute()) if cache_dir else None,
     }

@@ -17,6 +17,7 @@ from pacabench.cli.options import (
     Concurrency,
     Config,
     Datasets,
+    Epochs,
     Limit,
     LogFormatOption,
     Quiet,
@@ -39,6 +40,7 @@ def run(
     config: Config = None,
     sandbox: Sandbox = None,
     limit: Limit = None,
+    epochs: Epochs = None,
     agents: Agents = None,
     datasets: Datasets = None,
     concurrency: Concurrency = None,
@@ -60,6 +62,7 @@ def run(
         sandbox=sandbox,
         concurrency=concurrency,
         timeout=timeout,
+        epochs=epochs,
         runs_dir=runs_dir,
         cache_dir=cache_dir,
     )

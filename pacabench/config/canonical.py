@@ -33,6 +33,7 @@ def canonical(loaded: LoadedConfig) -> dict[str, JSON]:
         "timeout_seconds": config.config.timeout_seconds,
         "timeout_excludes_provider_wait": config.config.timeout_excludes_provider_wait or None,
         "max_retries": config.config.max_retries,
+        "epochs": config.config.epochs if config.config.epochs > 1 else None,
     }
     hidden: dict[str, JSON] = hide_secrets(
         plain, loaded.secrets, lambda text, masked: f"{masked} ({digest(text)})"

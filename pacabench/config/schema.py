@@ -271,6 +271,9 @@ class RunConfig(Section):
     """How a benchmark is run."""
 
     concurrency: int = Field(default=4, ge=1, le=1024)
+    epochs: int = Field(
+        default=1, ge=1, le=1000, description="How often each case is run and counted."
+    )
     timeout_seconds: float = Field(default=60.0, gt=0, le=7 * 86400, description="Per attempt.")
     timeout_excludes_provider_wait: bool = Field(
         default=False,

@@ -23,7 +23,7 @@ from pacabench.model import (
 from pacabench.report.printable import printable, printable_block, printable_json
 from pacabench.report.tables import FittingTable, name_text, outcome_text
 from pacabench.report.view import RunView
-from pacabench.report.wording import ESTIMATED, NONE, UNKNOWN, count, duration
+from pacabench.report.wording import ESTIMATED, NONE, UNKNOWN, case_name, count, duration
 from pacabench.store import RunRecord, read_log, without_stderr
 
 _COLUMNS = (
@@ -71,7 +71,7 @@ def _case_row(view: RunView, result: CaseResult) -> list[Text]:
     return [
         name_text(result.key.agent),
         name_text(result.key.dataset),
-        name_text(result.key.case_id),
+        name_text(case_name(result.key)),
         outcome_text(result.outcome),
         _value(result.output),
         _value(result.expected),
@@ -145,7 +145,7 @@ def case_detail(histories: Iterable[CaseHistory]) -> RenderableType:
 
 def _history(history: CaseHistory) -> Iterator[RenderableType]:
     key = history.key
-    title = f"{key.agent} / {key.dataset} / {key.case_id}"
+    title = f"{key.agent} / {key.dataset} / {case_name(key)}"
     yield Rule(name_text(title, "bold"), align="left")
     for attempt in history.attempts:
         yield from _attempt(attempt, history.logs.get(attempt.attempt_id, ""))
@@ -192,7 +192,7 @@ def _failure(result: CaseResult) -> Iterator[RenderableType]:
     key = result.key
     line = outcome_text(result.outcome)
     line.append("  ")
-    yield line + name_text(f"{key.agent} / {key.dataset} / {key.case_id}", "bold")
+    yield line + name_text(f"{key.agent} / {key.dataset} / {case_name(key)}", "bold")
     yield from _fields(
         {
             "answer": _text(result.output, _CELL_CHARS * 2),

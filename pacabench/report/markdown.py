@@ -8,6 +8,7 @@ from pacabench.report.view import RunView
 from pacabench.report.wording import (
     NONE,
     bounds,
+    case_name,
     count,
     dangers_of,
     dollars,
@@ -175,7 +176,7 @@ def _case_row(view: RunView, result: CaseResult) -> list[str]:
     return [
         markdown_cell(result.key.agent),
         markdown_cell(result.key.dataset),
-        markdown_cell(result.key.case_id),
+        markdown_cell(case_name(result.key)),
         result.outcome.value.replace("_", " "),
         count(figures.attempts),
         duration(result.duration_ms),

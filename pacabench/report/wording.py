@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from pacabench.model import CaseKey
 from pacabench.report.view import RunView
 from pacabench.stats import AgentSummary, CallFigures, Interval
 from pacabench.stats.repeats import Repeats
@@ -175,6 +176,11 @@ def _inexact(figures: CallFigures) -> list[str]:
     if figures.denied_calls:
         said.append(f"{_calls(figures.denied_calls)} denied by the proxy: not counted.")
     return said
+
+
+def case_name(key: CaseKey) -> str:
+    """The case's id, with the epoch where it is not the first."""
+    return key.case_id if key.epoch == 1 else f"{key.case_id} (epoch {key.epoch})"
 
 
 def cases_of(number: int) -> str:

@@ -67,3 +67,21 @@ def test_other_data_are_refused(two: Any) -> None:
     allowed = two.run("compare", "old", "other", "--allow-different-data", "-a", "first")
     assert allowed.code == 0
     assert "matched by their id" in allowed.out
+
+
+def test_epochs_are_run_counted_and_shown(small: Any) -> None:
+    ended = small.run("run", "--run-id", "thrice", "--epochs", "3", "-a", "first")
+    assert ended.code == 0, ended.err
+    assert "pass^3 66.7%" in ended.out
+    assert "over 3 epochs" in ended.out
+    export = json.loads(small.run("export", "thrice", "--include-cases").out)
+    (agent,) = export["agents"]
+    assert (agent["cases"], agent["passed"]) == (9, 6)
+    assert agent["repeats"]["accuracies"] == pytest.approx({"1": 2 / 3, "2": 2 / 3, "3": 2 / 3})
+    # three cases that always agree are worth three answers, not nine
+    low, high = agent["accuracy_ci95"]
+    assert (low, high) == pytest.approx((0.2077, 0.9385), abs=1e-4)
+    assert [(case["case_id"], case["epoch"]) for case in export["cases"]] == [
+        (case, epoch) for case in ("c1", "c2", "c3") for epoch in (1, 2, 3)
+    ]
+    assert "c3 (epoch 2)" in small.run("show", "thrice", "--failures").out

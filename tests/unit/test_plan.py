@@ -85,6 +85,38 @@ class TestOrder:
         ]
 
 
+class TestEpochs:
+    def test_run_every_case_once_before_one_is_run_again(self) -> None:
+        keys = case_keys(AGENTS, DATASETS, epochs=3)
+        assert len(set(keys)) == len(keys) == 3 * len(KEYS)
+        assert [key.epoch for key in keys] == [1] * 12 + [2] * 12 + [3] * 12
+        assert keys[:12] == KEYS
+        assert [(key.agent, key.case_id) for key in keys[24:]] == [
+            (key.agent, key.case_id) for key in KEYS
+        ]
+
+    def test_are_counted_in_what_is_planned(self) -> None:
+        counts = planned_cases(AGENTS, DATASETS, limit=3, epochs=2)
+        assert counts == {"a1": {"d1": 6, "d2": 4}, "a2": {"d1": 6, "d2": 4}}
+
+    def test_are_decided_each_for_itself(self) -> None:
+        first, lost = CaseKey("a1", "d1", "d1-0", 1), CaseKey("a1", "d1", "d1-0", 2)
+        deciding = {
+            first: fake_result(first, Outcome.FAILED),
+            lost: fake_result(lost, Outcome.PROVIDER_ERROR),
+        }
+        planned = plan_run(
+            ["a1"],
+            [dataset("d1", 1)],
+            epochs=3,
+            deciding=deciding,
+            attempts_made={first: 1, lost: 3},
+        )
+        assert [(attempt.key.epoch, attempt.number) for attempt in planned] == [(2, 4), (3, 1)]
+        assert all(attempt.attempt_id.startswith(attempt.key.digest) for attempt in planned)
+        assert first.digest != lost.digest
+
+
 class TestResume:
     @pytest.mark.parametrize("outcome", THE_AGENTS_OWN)
     def test_never_runs_a_case_again_that_the_agent_decided(self, outcome: Outcome) -> None:

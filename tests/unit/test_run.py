@@ -406,3 +406,38 @@ class TestRetry:
         await project.retry(Outcome.PASSED, Outcome.FAILED)
 
         assert project.finished == []
+
+
+class TestEpochs:
+    async def test_of_a_case_are_each_counted_once_also_after_a_stop(
+        self, project: Project
+    ) -> None:
+        project.write(CONFIG.replace("max_retries: 1", "max_retries: 1, epochs: 3"))
+        project.on_event = lambda event: (
+            project.stop.request()
+            if isinstance(event, AttemptFinished) and len(project.finished) == 13
+            else None
+        )
+        begun = await project.start()
+        assert begun.stopped
+        assert begun.summary.total.cases == 3 * 2 * CASES
+        assert 0 < begun.pending < 3 * 2 * CASES - 12
+
+        report = await project.resume()
+        total = report.summary.total
+        assert (total.passed, total.cases, total.pending) == (30, 30, 0)
+        assert total.attempts == 30
+        results = list(load_run(project.run_dir).results())
+        assert len({result.key for result in results}) == len(results) == 30
+        assert {result.key.epoch for result in results} == {1, 2, 3}
+        for agent in report.summary.agents:
+            assert agent.repeats is not None
+            assert [at.k for at in agent.repeats.at] == [1, 2, 3]
+
+    async def test_more_of_them_are_a_change_that_can_be_accepted(self, project: Project) -> None:
+        await project.start()
+        project.write(CONFIG.replace("max_retries: 1", "max_retries: 1, epochs: 2"))
+        with pytest.raises(RunChangedError, match="epochs: unset -> 2"):
+            await project.resume()
+        report = await project.resume(accept_changes=True)
+        assert (report.summary.total.cases, report.summary.total.attempts) == (20, 20)

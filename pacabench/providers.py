@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,7 +45,9 @@ def provider_specs(loaded: LoadedConfig) -> tuple[list[ProviderSpec], str]:
         return [], default
     entries = {default: ProviderConfig(), **{str(key): v for key, v in proxy.providers.items()}}
     entries[default] = _merged(loaded, proxy, default, entries[default])
-    return [_spec(loaded, name, entry) for name, entry in entries.items()], default
+    allowed = list(proxy.allow_provider_tools)
+    specs = [_spec(loaded, name, entry) for name, entry in entries.items()]
+    return [replace(spec, allow_tools=allowed) for spec in specs], default
 
 
 def clean_agent_env(agent: AgentConfig, loaded: LoadedConfig) -> tuple[dict[str, str], list[str]]:

@@ -19,6 +19,7 @@ from pacabench.config.evaluators import EvaluatorConfig, ExactMatchConfig
 from pacabench.config.provider_names import ProviderName
 from pacabench.config.services import ServiceConfig
 from pacabench.config.units import Bytes
+from pacabench.provider_tools import ProviderTool
 
 DUPLICATE_NAME = "duplicate_name"
 """pydantic's name for the fault."""
@@ -252,6 +253,10 @@ class ProxyConfig(Section):
         default_factory=dict,
         description="Several providers. `provider` names the one that answers where paths are "
         "shared; each also answers below /NAME.",
+    )
+    allow_provider_tools: tuple[ProviderTool, ...] = Field(
+        default=(),
+        description="What providers may do for agents beside answering, such as `web_search`.",
     )
     retry_for_seconds: float = Field(
         default=120.0, ge=0, le=86400, description="Per call, from its first failure. 0: no retry."

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from pacabench.model import CallRecord
+from pacabench.proxy.body import RequestBody, read_body
 from pacabench.proxy.client import Client, Refused
 from pacabench.proxy.excerpt import CallText, Excerpt
 from pacabench.proxy.handover import DrainOver, Handover, Parties
@@ -19,6 +20,7 @@ from pacabench.proxy.record import MAX_ERROR, CallDraft
 from pacabench.proxy.repeats import Repeats
 from pacabench.proxy.routes import Route, decoded
 from pacabench.proxy.texts import call_text
+from pacabench.proxy.tools.search import refuse_ways_out
 from pacabench.proxy.tries import Tries
 from pacabench.proxy.upstream import UpstreamError
 from pacabench.proxy.usage import usage_source
@@ -84,8 +86,9 @@ class Call:
             self._cut()
             raise
         except Refused as refusal:
-            self._draft.end, self._draft.error = "denied", refusal.message
-            await self._answer(refusal.status, refusal.message)
+            self._draft.end = "denied"
+            self._draft.error = f"{refusal.status}: {refusal.message}"[:MAX_ERROR]
+            await self._answer(refusal.status, refusal.message, refusal.code)
         except (ConnectionError, DrainOver, TimeoutError):
             self._cut()
         except Exception as error:  # noqa: BLE001 - a fault of ours must not lose the record
@@ -115,11 +118,15 @@ class Call:
     async def _serve(self) -> None:
         self._body = body = await self._client.read_body()
         route, wire = self._route, self._route.provider.wire
-        facts = wire.read_request(route.endpoint, decoded(route.params), body)
-        headers = request_headers(self._headers, wire.request_headers)
-        draft = self._draft
-        draft.model, draft.stream = facts.model, facts.stream
+        draft, params = self._draft, decoded(route.params)
         draft.request_bytes, draft.request_digest = len(body), _digest(self._path, body)
+        has_body = route.endpoint.method == "POST"
+        asked = read_body(body) if has_body else RequestBody()
+        facts = wire.read_request(route.endpoint, params, asked)
+        draft.model, draft.stream = facts.model, facts.stream
+        allowed = route.provider.allowed_tools
+        refuse_ways_out(wire.tool_rules, asked.said, params.get("model"), allowed=allowed)
+        headers = request_headers(self._headers, wire.request_headers, has_body=has_body)
         draft.repeat_of = self._repeats.original(draft.call_id, draft.request_digest, self._headers)
         if self._client.gone:
             raise ConnectionError
@@ -144,8 +151,8 @@ class Call:
         else:
             await self._answer(status, message)
 
-    async def _answer(self, status: int, message: str) -> None:
-        body = self._route.provider.wire.error_body(status, self._guard.text(message), None)
+    async def _answer(self, status: int, message: str, code: str | None = None) -> None:
+        body = self._route.provider.wire.error_body(status, self._guard.text(message), code)
         await self._client.answer(status, body)
 
     def _close_record(self) -> None:

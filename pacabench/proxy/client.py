@@ -18,12 +18,13 @@ BODY_WITHIN_S = 60.0
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a fault
-    """The request goes no further; ``status`` and ``message`` are the answer to it."""
+    """The request goes no further; ``status``, ``message`` and ``code`` are the answer to it."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, code: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.code = code
 
 
 class BodyBudget:

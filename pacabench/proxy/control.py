@@ -50,9 +50,11 @@ class ProviderSpec:
     rules: list[dict[str, Any]] | None = None
     """Only ``scripted``."""
     access_key_id: str | None = None
-    """Only ``bedrock``, as the fields below."""
+    """Only ``bedrock``, as the two fields below."""
     session_token: str | None = field(default=None, repr=False)
     region: str | None = None
+    allow_tools: list[str] = field(default_factory=list)
+    """Of ``provider_tools.PROVIDER_TOOLS``: what it may do beside answering."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What passes between agent and provider besides bodies: some headers, and never the real key."""
 
+import re
 from collections.abc import Collection, Mapping
 
 from multidict import CIMultiDict
@@ -9,6 +10,10 @@ from pacabench.proxy.client import Refused
 SHORTEST_SECRET = 8
 """A shorter key (``ollama``, ``none``) is a word like others, and not looked for in texts."""
 
+_JSON = "application/json"
+_IS_JSON = re.compile(r"\s*application/json\s*(;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE)
+"""Anything else another reader may take for something else."""
+_UNSUPPORTED = 415
 _REQUEST_HEADERS = ("Content-Type", "Accept", "Idempotency-Key")
 _REPLY_HEADERS = frozenset(
     {
@@ -25,7 +30,9 @@ _REPLY_HEADERS = frozenset(
 """Of every format; one that ends with ``-`` is a beginning."""
 
 
-def request_headers(given: Mapping[str, str], more: Collection[str] = ()) -> dict[str, str]:
+def request_headers(
+    given: Mapping[str, str], more: Collection[str] = (), *, has_body: bool = True
+) -> dict[str, str]:
     """What goes on to the provider, with what a format needs besides.
 
     It must not fail there for what only the agent can mend.
@@ -37,6 +44,8 @@ def request_headers(given: Mapping[str, str], more: Collection[str] = ()) -> dic
     for name, value in kept.items():
         if not value.isascii() or not value.isprintable():
             raise Refused(400, f"The header {name} may hold printable ASCII only.")
+    if has_body and not _IS_JSON.fullmatch(kept.setdefault("Content-Type", _JSON)):
+        raise Refused(_UNSUPPORTED, f"Send the request's body as {_JSON}.")
     return kept
 
 

@@ -51,7 +51,13 @@ async def open_providers(
                 stack.push_async_callback(pacers[server].close)
             providers += [
                 Provider(
-                    spec.name, way.wire, way.upstream, way.api_key, pacers[server], way.secrets
+                    spec.name,
+                    way.wire,
+                    way.upstream,
+                    way.api_key,
+                    pacers[server],
+                    way.secrets,
+                    frozenset(spec.allow_tools),
                 )
                 for way in ways
             ]

@@ -36,6 +36,8 @@ class Provider:
     """Says when a call may go out. Shared with other names of the same server and key."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """What must not come back in its replies, beside ``api_key``."""
+    allowed_tools: frozenset[str] = frozenset()
+    """``config.proxy.allow_provider_tools``: what it may do beside answering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ class RouteTable:
             (entry, params)
             for entry, params in self._candidates(request.method, path)
             if query.keys() <= entry.endpoint.query | {KEY_PARAMETER}
+            and all(query.get(name) in {None, *may} for name, may in entry.endpoint.values.items())
         ]
         if not found:
             return None

@@ -4,11 +4,13 @@ One implementation per family of APIs, in ``formats/``. The gateway itself knows
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pacabench.model import Usage
+from pacabench.proxy.body import RequestBody
 from pacabench.proxy.excerpt import Excerpt
+from pacabench.proxy.tools.rules import ToolRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class Endpoint:
     """Below a root of the format, with a leading slash. ``{model}`` stands for one segment."""
     query: frozenset[str] = frozenset()
     """Parameters that go on to the provider; any other one is refused."""
+    values: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """All that some of them may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,11 @@ class WireFormat(Protocol):
         """What goes on to the agent besides the usual ones; lower case, ``-`` ends a prefix."""
         ...
 
+    @property
+    def tool_rules(self) -> ToolRules:
+        """Where requests ask for what the provider would do by itself."""
+        ...
+
     def claims(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
         """Whether a request looks as this format's SDKs send it: decides where paths are shared."""
         ...
@@ -113,9 +122,9 @@ class WireFormat(Protocol):
         ...
 
     def read_request(
-        self, endpoint: Endpoint, params: Mapping[str, str], body: bytes
+        self, endpoint: Endpoint, params: Mapping[str, str], body: RequestBody
     ) -> RequestFacts:
-        """Never raises: what cannot be read is the provider's to refuse.
+        """Never raises: what makes no sense is the provider's to refuse.
 
         ``params`` are the segments of the path that ``endpoint`` has names for.
         """

@@ -9,16 +9,17 @@ from typing import Any
 
 import orjson
 
+from pacabench.proxy.body import RequestBody
 from pacabench.proxy.excerpt import Excerpt
 from pacabench.proxy.formats.meters import DocumentMeter, EventMeter, NoFilter
 from pacabench.proxy.formats.parsing import (
     error_text,
-    json_object,
     mapping,
     mappings,
     short_name,
 )
 from pacabench.proxy.texts import compact
+from pacabench.proxy.tools.tables import ANTHROPIC
 from pacabench.proxy.usage import anthropic_usage, bounded
 from pacabench.proxy.wire import Endpoint, Filter, Meter, Reading, RequestFacts
 
@@ -45,6 +46,7 @@ class AnthropicFormat:
     endpoints = (MESSAGES, COUNT_TOKENS, MODELS, MODEL)
     request_headers = frozenset({"anthropic-version", "anthropic-beta"})
     reply_headers = frozenset({"request-id", "anthropic-ratelimit-"})
+    tool_rules = ANTHROPIC
 
     def claims(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
         """Every SDK names the version of the API."""
@@ -56,13 +58,12 @@ class AnthropicFormat:
         return {"x-api-key": api_key}
 
     def read_request(
-        self, endpoint: Endpoint, params: Mapping[str, str], body: bytes
+        self, endpoint: Endpoint, params: Mapping[str, str], body: RequestBody
     ) -> RequestFacts:
         """Model, and whether a stream is asked for."""
         del endpoint
-        request = json_object(body) or {}
-        model = short_name(request.get("model")) or params.get("model")
-        return RequestFacts(model=model, stream=request.get("stream") is True)
+        model = short_name(body.said.get("model")) or params.get("model")
+        return RequestFacts(model=model, stream=body.said.get("stream") is True)
 
     def refuses_usage(self, status: int, body: bytes) -> bool:
         """Usage comes unasked."""

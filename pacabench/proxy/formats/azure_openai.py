@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from pacabench.proxy.body import RequestBody
 from pacabench.proxy.formats import openai
 from pacabench.proxy.wire import Endpoint, RequestFacts
 
@@ -45,7 +46,7 @@ class AzureOpenAIFormat(openai.OpenAIFormat):
         return {"api-key": api_key}
 
     def read_request(
-        self, endpoint: Endpoint, params: Mapping[str, str], body: bytes
+        self, endpoint: Endpoint, params: Mapping[str, str], body: RequestBody
     ) -> RequestFacts:
         """The deployment in the path is what answers, whatever the body says."""
         facts = super().read_request(endpoint, params, body)

@@ -9,11 +9,13 @@ from typing import Any
 
 import orjson
 
+from pacabench.proxy.body import RequestBody
 from pacabench.proxy.excerpt import Excerpt
 from pacabench.proxy.formats.meters import DocumentMeter, NoFilter
 from pacabench.proxy.formats.parsing import error_text, mapping, mappings, short_name
 from pacabench.proxy.sigv4 import SCHEME
 from pacabench.proxy.texts import compact
+from pacabench.proxy.tools.tables import BEDROCK
 from pacabench.proxy.usage import bedrock_usage, bounded
 from pacabench.proxy.wire import Endpoint, Filter, Meter, Reading, RequestFacts
 
@@ -34,6 +36,7 @@ class BedrockFormat:
     endpoints = (CONVERSE,)
     request_headers: frozenset[str] = frozenset()
     reply_headers = frozenset({"x-amzn-requestid", "x-amzn-errortype"})
+    tool_rules = BEDROCK
 
     def claims(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
         """Signed as AWS wants it."""
@@ -45,7 +48,7 @@ class BedrockFormat:
         return {"Authorization": f"Bearer {api_key}"}
 
     def read_request(
-        self, endpoint: Endpoint, params: Mapping[str, str], body: bytes
+        self, endpoint: Endpoint, params: Mapping[str, str], body: RequestBody
     ) -> RequestFacts:
         """The path names the model."""
         del endpoint, body

@@ -12,18 +12,23 @@ from typing import Any
 import orjson
 
 from pacabench.model import EMBEDDING_ENDPOINTS, Usage
+from pacabench.proxy.body import RequestBody
 from pacabench.proxy.excerpt import Excerpt
 from pacabench.proxy.formats.meters import DocumentMeter, EventMeter, NoFilter
 from pacabench.proxy.formats.parsing import error_text, mapping, mappings, short_name
 from pacabench.proxy.texts import compact
+from pacabench.proxy.tools.tables import GEMINI
 from pacabench.proxy.usage import bounded, gemini_usage
 from pacabench.proxy.wire import Endpoint, Filter, Meter, Reading, RequestFacts
 
 _ALT = frozenset({"alt", "$alt"})
+_JSON = frozenset({"json", "sse", "json;enum-encoding=int"})
+_ALT_VALUES: Mapping[str, frozenset[str]] = MappingProxyType({"alt": _JSON, "$alt": _JSON})
+"""Google also speaks protocol buffers, which nobody here could meter."""
 
 
 def _operation(name: str) -> Endpoint:
-    return Endpoint(name, "POST", f"/models/{{model}}:{name}", _ALT)
+    return Endpoint(name, "POST", f"/models/{{model}}:{name}", _ALT, _ALT_VALUES)
 
 
 GENERATE = _operation("generateContent")
@@ -31,8 +36,8 @@ STREAM = _operation("streamGenerateContent")
 EMBED = _operation("embedContent")
 EMBED_BATCH = _operation("batchEmbedContents")
 COUNT_TOKENS = _operation("countTokens")
-MODELS = Endpoint("models", "GET", "/models", _ALT | {"pageSize", "pageToken"})
-MODEL = Endpoint("models.retrieve", "GET", "/models/{model}", _ALT)
+MODELS = Endpoint("models", "GET", "/models", _ALT | {"pageSize", "pageToken"}, _ALT_VALUES)
+MODEL = Endpoint("models.retrieve", "GET", "/models/{model}", _ALT, _ALT_VALUES)
 
 _STATUSES = {
     400: "INVALID_ARGUMENT",
@@ -55,6 +60,7 @@ class GeminiFormat:
     endpoints = (GENERATE, STREAM, EMBED, EMBED_BATCH, COUNT_TOKENS, MODELS, MODEL)
     request_headers: frozenset[str] = frozenset()
     reply_headers = frozenset({"x-gemini-service-tier"})
+    tool_rules = GEMINI
 
     def claims(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
         """The key's place tells."""
@@ -65,7 +71,7 @@ class GeminiFormat:
         return {"x-goog-api-key": api_key}
 
     def read_request(
-        self, endpoint: Endpoint, params: Mapping[str, str], body: bytes
+        self, endpoint: Endpoint, params: Mapping[str, str], body: RequestBody
     ) -> RequestFacts:
         """The path says it all."""
         del body

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from pacabench.model import Usage
+from pacabench.proxy.body import RequestBody
 from pacabench.proxy.excerpt import Excerpt
 from pacabench.proxy.formats.meters import DocumentMeter, EventMeter
 from pacabench.proxy.formats.parsing import (
@@ -26,6 +27,7 @@ from pacabench.proxy.formats.parsing import (
     short_name,
 )
 from pacabench.proxy.sse import SseEvent, SseSplitter
+from pacabench.proxy.tools.tables import OPENAI
 from pacabench.proxy.usage import bounded, openai_usage
 from pacabench.proxy.wire import Endpoint, Filter, Meter, Reading, RequestFacts
 
@@ -53,6 +55,7 @@ class OpenAIFormat:
     endpoints: tuple[Endpoint, ...] = (CHAT, RESPONSES, EMBEDDINGS, MODELS, MODEL)
     request_headers = frozenset({"openai-beta"})
     reply_headers = frozenset({"openai-processing-ms", "openai-version"})
+    tool_rules = OPENAI
 
     def __init__(self, roots: tuple[str, ...] = (), *, ask_usage: bool = True) -> None:
         self.roots: Mapping[str, str] = MappingProxyType(dict.fromkeys(("/v1", *roots), ""))
@@ -68,19 +71,17 @@ class OpenAIFormat:
         return {"Authorization": f"Bearer {api_key}"}
 
     def read_request(
-        self, endpoint: Endpoint, params: Mapping[str, str], body: bytes
+        self, endpoint: Endpoint, params: Mapping[str, str], body: RequestBody
     ) -> RequestFacts:
         """Model, and whether a stream is asked for."""
-        request = json_object(body)
-        if request is None:
-            return RequestFacts(model=params.get("model"), stream=False)
+        request = body.said
         stream = request.get("stream") is True
         is_chat = endpoint.name == CHAT.name
         ask = stream and is_chat and self._ask_usage and not _asks_for_usage(request)
         return RequestFacts(
             model=short_name(request.get("model")) or params.get("model"),
             stream=stream,
-            body_with_usage=_with_usage(request, body) if ask else None,
+            body_with_usage=_with_usage(request, body.raw) if ask else None,
         )
 
     def refuses_usage(self, status: int, body: bytes) -> bool:

@@ -25,7 +25,7 @@ from pacabench.sandbox.docker.images.steps import (
 from pacabench.sandbox.docker.images.tree import Tree, pack, scan_all, scan_paths
 from pacabench.sandbox.docker.images.wheels import install_wheels
 
-PARTS = ("__init__.py", "allow_list.py", "model.py", "proxy")
+PARTS = ("__init__.py", "allow_list.py", "model.py", "provider_tools.py", "proxy")
 """Of the pacabench package: all that the proxy imports."""
 LIBRARIES = ("aiohttp", "orjson")
 _DOCKERFILE = "sidecar/Dockerfile"

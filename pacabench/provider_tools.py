@@ -1,8 +1,8 @@
-"""What a provider can do for a request beside answering it, and so for an agent beside its sandbox.
+"""What a provider can do for a request beside answering it: ways out of the agent's sandbox.
 
-``config.proxy.allow_provider_tools`` names what is let through; the proxy refuses the rest. Standard
-library only and importing nothing of this package: the configuration checks names with it, and the
-sidecar requests.
+``config.proxy.allow_provider_tools`` names what is let through; the proxy refuses the rest.
+Standard library only and importing nothing of this package: the configuration checks names with
+it, and the sidecar requests.
 """
 
 from collections.abc import Mapping

@@ -45,7 +45,7 @@ def provider_specs(loaded: LoadedConfig) -> tuple[list[ProviderSpec], str]:
         return [], default
     entries = {default: ProviderConfig(), **{str(key): v for key, v in proxy.providers.items()}}
     entries[default] = _merged(loaded, proxy, default, entries[default])
-    allowed = list(proxy.allow_provider_tools)
+    allowed: list[str] = list(proxy.allow_provider_tools)
     specs = [_spec(loaded, name, entry) for name, entry in entries.items()]
     return [replace(spec, allow_tools=allowed) for spec in specs], default
 

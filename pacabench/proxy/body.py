@@ -5,6 +5,7 @@ different ways goes no further: a key that stands there twice, and what is no JS
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +53,7 @@ class _RepeatedError(Exception):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        seen: set[str] = set()
-        raise _RepeatedError(next(key for key, _ in pairs if key in seen or seen.add(key)))
+        raise _RepeatedError(
+            next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        )
     return made

@@ -34,8 +34,6 @@ from pacabench.proxy.waits import WaitClock
 
 UNBIND_GRACE_S = 35.0
 """How long ``unbind`` waits for calls under way. Longer than ``Patience.drain_s``."""
-MAX_DENIED_RECORDS = 100
-"""Of one attempt. Further ones are refused all the same, without a record each."""
 _CLOSE_WITHIN_S = 0.2
 _MAX_PATH = 200
 
@@ -213,7 +211,7 @@ class Gateway:
             headers=request.headers,
             begin=self._begin,
             tell_text=self._on_text,
-            end=self._end,
+            end=partial(self._end_call, binding),
             notice=self._notice,
         )
         await self._run(call, lane, binding, request.protocol)
@@ -254,8 +252,7 @@ class Gateway:
 
     def _deny(self, lane: Lane, request: BaseRequest, refusal: Refusal) -> StreamResponse:
         binding = lane.binding
-        if binding is not None and binding.open and binding.denied < MAX_DENIED_RECORDS:
-            binding.denied += 1
+        if binding is not None and binding.open and binding.notes_denial():
             target = without_key(request.raw_path)[:_MAX_PATH]
             path = target.encode("ascii", "backslashreplace").decode()
             draft = CallDraft(binding.attempt_id, self._default, path)
@@ -275,6 +272,10 @@ class Gateway:
                 self._spool.begin(draft)
             except OSError as error:
                 self._notice(f"a call could not be noted in the spool: {error}")
+
+    def _end_call(self, binding: Binding, record: CallRecord) -> None:
+        if record.end != "denied" or binding.notes_denial():
+            self._end(record)
 
     def _end(self, record: CallRecord) -> None:
         if self._spool is not None:

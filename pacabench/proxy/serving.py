@@ -18,6 +18,8 @@ from pacabench.proxy.waits import WaitClock
 
 MAX_CONNECTIONS = 512
 """Of one lane. Further ones are closed at once."""
+MAX_DENIED_RECORDS = 100
+"""Of one attempt. Further ones are refused all the same, without a record each."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +34,11 @@ class Binding:
     """Further calls are taken."""
     denied: int = 0
     calls: set["UnderWay"] = field(default_factory=set)
+
+    def notes_denial(self) -> bool:
+        """Whether one more refusal is recorded; then it counts."""
+        self.denied += 1
+        return self.denied <= MAX_DENIED_RECORDS
 
     async def settle(self, grace_s: float) -> None:
         """Take no further calls; return when all are recorded. They are cut after ``grace_s``."""

@@ -17,7 +17,7 @@ _LONGEST_NAME = 64
 _NOT_LETTERS = str.maketrans("", "", "_-")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ToolRules:
     """What to look for in requests of one format.
 

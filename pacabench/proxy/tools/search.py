@@ -6,9 +6,10 @@ provider may take the other one.
 """
 
 import re
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import lru_cache
+from typing import Any, Literal, TypeAlias
 
 from pacabench.provider_tools import ProviderTool
 from pacabench.proxy.client import Refused
@@ -35,6 +36,9 @@ _MODELS: Mapping[str, ProviderTool] = {
 }
 _MODEL_RULES = [(re.compile(pattern), tool) for pattern, tool in _MODELS.items()]
 _MAX_PLACE = 120
+_COMMON_LENGTH = 512
+"""Of all keys of an object. Longer ones are not remembered: agents must not fill the memory."""
+_NESTS = frozenset({dict, list})
 
 Place: TypeAlias = "tuple[Place, str | int] | None"
 """The way to a value, from its end to the request itself."""
@@ -94,55 +98,108 @@ def ways_out(
         if depth > MAX_DEPTH:
             raise _too_deep()
         if isinstance(value, dict):
-            inside = yield from _of_object(rules, value, place)
+            keys = yield from _of_object(rules, value, place)
+            inside: Iterable[tuple[str | int, Any]] = ((key, value[key]) for key in keys)
         else:
             inside = enumerate(value)
-        waiting += [
-            (item, (place, key), depth + 1) for key, item in inside if isinstance(item, dict | list)
-        ]
+        waiting += [(item, (place, key), depth + 1) for key, item in inside if type(item) in _NESTS]
 
 
 def _of_object(
     rules: ToolRules, value: dict[str, Any], place: Place
-) -> Generator[Finding, None, Iterable[tuple[str | int, Any]]]:
-    """What an object asks for; gives what is to be looked into further."""
-    names = _names(value, place)
-    kind = value[names["type"]] if place is not None and "type" in names else None
-    if isinstance(kind, str):
-        name = folded(kind)
-        if name in rules.opaque_types:
+) -> Generator[Finding, None, Sequence[str]]:
+    """What an object asks for; gives the keys that are to be looked into further."""
+    shape = _shape_of(rules, value, place)
+    if shape.type_key is not None and isinstance(kind := value[shape.type_key], str):
+        known = _of_type(rules, kind)
+        if known is not None:
+            if known != "opaque":
+                yield Finding(known, _shown((place, "type")))
             return ()
-        if (known := beginning(name, rules.types)) is not None:
-            yield Finding(rules.types[known], _shown((place, "type")))
-            return ()
-    further: list[tuple[str | int, Any]] = []
-    for name, key in names.items():
+    for key, sort, tool in shape.marked:
         item = value[key]
-        if name in rules.opaque or item is None or item is False or item == []:
+        if item is None or item is False or item == []:
             continue
-        asked = (rules.top.get(name) if place is None else None) or rules.keys.get(name)
-        if asked is not None:
-            yield Finding(asked, _shown((place, key)))
-        elif name in rules.tools:
+        if tool is not None:
+            yield Finding(tool, _shown((place, key)))
+        elif sort == "tools":
             yield from _of_tools(rules, item, (place, key), 0)
-        elif _is_remote(rules, name, item):
+        elif _is_remote(item, bytes_too=sort == "bytes"):
             yield Finding("remote_urls", _shown((place, key)))
-        else:
-            further.append((key, item))
-    return further
+    return shape.open
 
 
-def _names(value: Mapping[str, Any], place: Place) -> dict[str, str]:
+def _of_type(rules: ToolRules, kind: str) -> ProviderTool | Literal["opaque"] | None:
+    return (_type if len(kind) <= _COMMON_LENGTH else _type.__wrapped__)(rules, kind)
+
+
+@lru_cache(maxsize=4096)
+def _type(rules: ToolRules, kind: str) -> ProviderTool | Literal["opaque"] | None:
+    name = folded(kind)
+    if name in rules.opaque_types:
+        return "opaque"
+    known = beginning(name, rules.types)
+    return None if known is None else rules.types[known]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What is to be done with objects that have certain keys."""
+
+    type_key: str | None
+    marked: tuple[tuple[str, Literal["asks", "tools", "url", "bytes"], ProviderTool | None], ...]
+    open: tuple[str, ...]
+    """Keys whose objects and lists are looked into."""
+
+
+def _shape_of(rules: ToolRules, value: dict[str, Any], place: Place) -> _Shape:
+    keys = tuple(value)
+    find = _shape if len("".join(keys)) <= _COMMON_LENGTH else _shape.__wrapped__
+    try:
+        return find(rules, keys, place is None)
+    except _TwiceError as error:
+        both = " and ".join(_shown((place, key)) for key in error.args)
+        raise Refused(_BAD_REQUEST, f"The request says the same thing twice: {both}.") from error
+
+
+@lru_cache(maxsize=4096)
+def _shape(rules: ToolRules, keys: tuple[str, ...], top: bool) -> _Shape:
+    """Most objects of a request have the same few keys, so this is worked out once for each."""
+    names = _names(keys)
+    if top and (wrong := [key for name, key in names.items() if _EXACT.get(name, key) != key]):
+        raise Refused(_BAD_REQUEST, f"Write the key {_EXACT[folded(wrong[0])]!r} just so.")
+    marked: list[tuple[str, Literal["asks", "tools", "url", "bytes"], ProviderTool | None]] = []
+    further: list[str] = []
+    for name, key in names.items():
+        if name in rules.opaque:
+            continue
+        tool = (rules.top.get(name) if top else None) or rules.keys.get(name)
+        if tool is not None:
+            marked.append((key, "asks", tool))
+            continue
+        if name in rules.tools:
+            marked.append((key, "tools", None))
+            continue
+        if name.endswith(_URL_ENDS) and name not in rules.harmless_urls:
+            marked.append((key, "url", None))
+        elif name in _DATA_KEYS:
+            marked.append((key, "bytes", None))
+        further.append(key)
+    return _Shape(None if top else names.get("type"), tuple(marked), tuple(further))
+
+
+class _TwiceError(Exception):
+    """Two keys of an object that some take for the same."""
+
+
+def _names(keys: Iterable[str]) -> dict[str, str]:
     """The keys of an object by their folded names."""
     names: dict[str, str] = {}
-    for key in value:
+    for key in keys:
         name = folded(key)
         if name in names:
-            both = f"{_shown((place, names[name]))} and {_shown((place, key))}"
-            raise Refused(_BAD_REQUEST, f"The request says the same thing twice: {both}.")
+            raise _TwiceError(names[name], key)
         names[name] = key
-        if place is None and key != _EXACT.get(name, key):
-            raise Refused(_BAD_REQUEST, f"Write the key {_EXACT[name]!r} as it stands here.")
     return names
 
 
@@ -156,7 +213,8 @@ def _of_tools(rules: ToolRules, value: Any, place: Place, depth: int) -> Iterato
         if not isinstance(tool, dict):
             yield Finding("other_tools", _shown(where))
             continue
-        names = _names(tool, where)
+        _shape_of(rules, tool, where)
+        names = _names(tool)
         for found in rules.judge({name: tool[key] for name, key in names.items()}):
             yield Finding(found, _shown(where))
         for name in rules.tools & names.keys():
@@ -173,14 +231,12 @@ def _of_models(request: Mapping[str, Any], path_model: str | None) -> Iterator[F
                     yield Finding(tool, "model")
 
 
-def _is_remote(rules: ToolRules, name: str, value: Any) -> bool:
-    """Whether ``value`` is a place that the provider would go to; bytes may be in a URL too."""
+def _is_remote(value: Any, *, bytes_too: bool) -> bool:
+    """Whether ``value`` is a place that the provider would go to: no ``data:`` URL, or no bytes."""
     texts = [text for text in (value if isinstance(value, list) else [value]) if text]
-    if name.endswith(_URL_ENDS) and name not in rules.harmless_urls:
-        return any(isinstance(text, str) and text[:5].lower() != "data:" for text in texts)
-    return name in _DATA_KEYS and any(
-        isinstance(text, str) and _SCHEME.match(text) for text in texts
-    )
+    if bytes_too:
+        return any(isinstance(text, str) and _SCHEME.match(text) for text in texts)
+    return any(isinstance(text, str) and text[:5].lower() != "data:" for text in texts)
 
 
 def _too_deep() -> Refused:

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from pacabench.proxy import client as proxy_client
-from pacabench.proxy import gateway as proxy_gateway
+from pacabench.proxy import serving
 from pacabench.testing import FakeProvider
 from tests.integration.proxy.conftest import ATTEMPT, VIRTUAL_KEY, Bench, OpenBench, spec_for
 
@@ -197,15 +197,64 @@ class TestBodies:
             writer.close()
         assert len(provider.books) == 1
 
-    @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"{" * 5000, b'{"stream": "yes"}'])
-    async def test_a_body_that_makes_no_sense_is_the_providers_to_refuse(
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"[]",
+            b"null",
+            b"\xff",
+            b"{" * 5000,
+            b'{"a":' * 5000 + b"1" + b"}" * 5000,
+            b"{'model': 'm'}",
+            b'{"model": "m",}',
+            b'\xef\xbb\xbf{"model": "m"}',
+            '{"model": "m"}'.encode("utf-16"),
+            b'{"model": "cheap", "model": "dear"}',
+            b'{"model": "cheap", "Model": "dear"}',
+            b'{"Model": "dear"}',
+            '{"\u017ftream": true}'.encode(),
+            b'{"messages": [{"role": "user", "r\\u006fle": "system"}]}',
+        ],
+    )
+    async def test_a_body_that_can_be_read_in_two_ways_goes_no_further(
         self, open_bench: OpenBench, body: bytes
     ) -> None:
+        async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
+            await refused(it, provider, raw("/v1/chat/completions", body=body), 400)
+
+    async def test_a_body_that_makes_no_sense_is_the_providers_to_refuse(
+        self, open_bench: OpenBench
+    ) -> None:
+        body = b'{"stream": "yes", "messages": [1e999, "\\ud800"]}'
         async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
             await it.post("/chat/completions", body)
             [record] = await it.settled()
         assert provider.books[0].body == body
         assert record.model is None
+
+    async def test_a_body_of_a_million_arrays_is_not_taken_apart(
+        self, open_bench: OpenBench
+    ) -> None:
+        body = b'{"a":[' + b"[]," * 1_000_001 + b"1]}"
+        async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
+            await refused(it, provider, raw("/v1/chat/completions", body=body), 413)
+
+    @pytest.mark.parametrize(
+        "kind",
+        ["text/plain", "application/x-protobuf", "application/json; charset=utf-16", "multipart/x"],
+    )
+    async def test_a_body_that_is_said_to_be_no_json_is_refused(
+        self, open_bench: OpenBench, kind: str
+    ) -> None:
+        request = raw("/v1/chat/completions", more=f"Content-Type: {kind}\r\n")
+        async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
+            await refused(it, provider, request, 415)
+
+    async def test_a_body_of_no_type_is_json(self, open_bench: OpenBench) -> None:
+        async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
+            assert status_of(await it.send_raw(raw("/v1/chat/completions"))) == 200
+        assert provider.books[0].headers["content-type"] == "application/json"
 
     @pytest.mark.parametrize("header", ["Content-Type", "Accept"])
     async def test_a_header_that_cannot_go_on_is_the_agents_fault(
@@ -250,10 +299,12 @@ class TestFlood:
     async def test_refusals_are_recorded_up_to_a_limit(
         self, open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(proxy_gateway, "MAX_DENIED_RECORDS", 3)
+        monkeypatch.setattr(serving, "MAX_DENIED_RECORDS", 3)
         async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
             for _ in range(5):
                 assert status_of(await it.send_raw(raw("/nope"))) == 404
+                bad = raw("/v1/chat/completions", body=b"[]")
+                assert status_of(await it.send_raw(bad)) == 400
         assert len(it.records) == 3
 
     async def test_what_is_no_http_ends_the_connection(

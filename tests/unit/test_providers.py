@@ -40,6 +40,17 @@ class TestSpecs:
         ]
         assert KEY not in repr(specs)
 
+    def test_what_providers_may_do_by_themselves_is_named(self, tmp_path: Path) -> None:
+        several = "{providers: {ollama: {}, vllm: {}}, allow_provider_tools: [mcp, web_search]}"
+        specs, _ = provider_specs(load(tmp_path, several))
+        assert [spec.allow_tools for spec in specs] == [["mcp", "web_search"]] * 2
+        (spec,), _ = provider_specs(load(tmp_path, "{provider: ollama}"))
+        assert spec.allow_tools == []
+
+    def test_a_name_that_is_none_is_told_with_the_nearest(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"p\.yaml:2: .*web_serch.*web_search"):
+            load(tmp_path, "{provider: ollama, allow_provider_tools: [web_serch]}")
+
     def test_the_proxy_can_be_off(self, tmp_path: Path) -> None:
         assert provider_specs(load(tmp_path, "{enabled: false}")) == ([], "openai")
 

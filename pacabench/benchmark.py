@@ -86,7 +86,9 @@ async def load_benchmark(
     config = loaded.config
     agent_configs = _selected("agent", config.agents, selection.agents)
     dataset_configs = _selected("dataset", config.datasets, selection.datasets)
-    evaluators = {item.name: make_evaluator(item.evaluator) for item in dataset_configs}
+    evaluators = {
+        item.name: make_evaluator(item.evaluator, loaded.project) for item in dataset_configs
+    }
     providers, default = provider_specs(loaded)
     notices = list(loaded.notices)
     agents = [_resolve(agent, loaded, notices) for agent in agent_configs]

@@ -64,6 +64,8 @@ class Case:
     """What the evaluator compares with. Never leaves the harness."""
     history: tuple[JSON, ...] = ()
     metadata: dict[str, JSON] = field(default_factory=dict)
+    withheld: dict[str, JSON] = field(default_factory=dict)
+    """Other columns that no agent sees: what evaluators are given besides ``expected``."""
     hidden: bool = False
     """The agent sees an opaque id in place of ``case_id``."""
     where: str = ""

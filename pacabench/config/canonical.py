@@ -4,10 +4,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from pacabench.config.evaluators import PythonConfig, every_part
 from pacabench.config.load import LoadedConfig
 from pacabench.config.masking import digest, hide_secrets
 from pacabench.config.problems import clean, shown
-from pacabench.config.schema import AgentConfig, ProviderConfig, ProxyConfig
+from pacabench.config.references import module_file
+from pacabench.config.schema import AgentConfig, DatasetConfig, ProviderConfig, ProxyConfig
 from pacabench.model import JSON
 
 _SHOWN = 160
@@ -24,10 +26,7 @@ def canonical(loaded: LoadedConfig) -> dict[str, JSON]:
     config = loaded.config
     plain: dict[str, JSON] = {
         "agents": {agent.name: _agent(loaded, agent) for agent in config.agents},
-        "datasets": {
-            dataset.name: dataset.model_dump(mode="json", exclude={"name"})
-            for dataset in config.datasets
-        },
+        "datasets": {dataset.name: _dataset(loaded, dataset) for dataset in config.datasets},
         "sandbox": {"kind": config.sandbox.kind},
         "proxy": _proxy(loaded, config.config.proxy),
         "timeout_seconds": config.config.timeout_seconds,
@@ -65,6 +64,18 @@ def _differences(old: dict[str, JSON], new: dict[str, JSON], prefix: str) -> lis
 
 def _side(value: JSON) -> str:
     return "unset" if value is None else shown(value, _SHOWN)
+
+
+def _dataset(loaded: LoadedConfig, dataset: DatasetConfig) -> dict[str, Any]:
+    """With a hash of each file of the user's own that judges: it decides like a key does."""
+    plain = dataset.model_dump(mode="json", exclude={"name"})
+    files = {
+        config.function: module_file(config.function.partition(":")[0], loaded.project)
+        for config in every_part(dataset.evaluator)
+        if isinstance(config, PythonConfig)
+    }
+    code = {name: _content(loaded, file) for name, file in files.items() if file is not None}
+    return {**plain, "code": code} if code else plain
 
 
 def _agent(loaded: LoadedConfig, agent: AgentConfig) -> dict[str, Any]:

@@ -1,11 +1,18 @@
-"""What ``evaluator:`` may say. One model per ``type``; the code is in ``pacabench.evaluators``."""
+"""Evaluators as the YAML has them, by ``type``; the code is in ``pacabench.evaluators``."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pacabench.config.base import Section
 from pacabench.config.patterns import OneGroup, Pattern
+from pacabench.config.references import FunctionReference
+from pacabench.config.schemas import JsonSchema
+
+Threshold = Annotated[float, Field(ge=0, le=1)]
+MOST_PARTS = 20
+"""Of one ``all_of``, ``any_of`` or ``weighted``."""
 
 
 class ExactMatchConfig(Section):
@@ -15,6 +22,15 @@ class ExactMatchConfig(Section):
     ignore_case: bool = True
     ignore_whitespace: bool = Field(
         default=True, description="Strip the ends and fold inner white space to one space."
+    )
+    ignore_punctuation: bool = Field(
+        default=False, description="Leave out ASCII punctuation, as SQuAD does."
+    )
+    ignore_articles: bool = Field(
+        default=False, description="Leave out the words a, an and the, as SQuAD does."
+    )
+    normal_form: Literal["none", "NFC", "NFKC"] = Field(
+        default="none", description="Unicode normalisation before anything is compared."
     )
 
 
@@ -51,6 +67,48 @@ class NumericConfig(Section):
     tolerance: float = Field(default=0.0, ge=0, description="Largest absolute difference.")
 
 
+class F1Config(Section):
+    """Token F1 as SQuAD defines it; of a list of expected texts, the best one counts."""
+
+    type: Literal["f1"]
+    threshold: Threshold = Field(default=0.5, description="The least F1 that passes.")
+
+
+class SimilarityConfig(Section):
+    """Likeness of two texts, 0 to 1; of a list of expected texts, the best one counts."""
+
+    type: Literal["similarity"]
+    metric: Literal["ratio", "token_sort_ratio", "token_set_ratio", "jaro_winkler"] = "ratio"
+    threshold: Threshold = Field(default=0.9, description="The least likeness that passes.")
+    ignore_case: bool = True
+    ignore_whitespace: bool = True
+
+
+class JsonMatchConfig(Section):
+    """The answer is JSON: equal to ``expected``, or holding it, or fitting a schema."""
+
+    type: Literal["json_match"]
+    mode: Literal["equal", "subset", "schema"] = Field(
+        default="equal",
+        description="subset: objects of the answer may have further keys. schema: `expected` "
+        "plays no part.",
+    )
+    json_schema: JsonSchema | None = Field(
+        default=None, description="A JSON Schema that the answer has to fit."
+    )
+    tolerance: float = Field(
+        default=0.0, ge=0, description="Largest absolute difference of two numbers."
+    )
+    ignore_order: bool = Field(default=False, description="Of the entries of lists.")
+    ignore_case: bool = Field(default=False, description="Of texts; never of keys.")
+
+    @model_validator(mode="after")
+    def _schema_is_there(self) -> Self:
+        if self.mode == "schema" and self.json_schema is None:
+            raise ValueError("`mode: schema` needs `json_schema`")
+        return self
+
+
 class LlmJudgeConfig(Section):
     """Another model judges the answer. Can be written, cannot run yet."""
 
@@ -59,7 +117,115 @@ class LlmJudgeConfig(Section):
     prompt: str | None = None
 
 
+class OlderSpelling(Section):
+    """Where older files of this format say how ``multiple_choice`` falls back."""
+
+    fallback: Literal["f1", "none"] | None = None
+
+
+class MultipleChoiceConfig(Section):
+    """The answer names one of the options, by its letter or its text."""
+
+    type: Literal["multiple_choice"]
+    choices: str | tuple[str, ...] | None = Field(
+        default="choices",
+        description="The column with the options, or one column per option. null: letters alone.",
+    )
+    expected_is: Literal["auto", "letter", "index", "text"] = Field(
+        default="auto", description="What `expected` says of the right option. An index is from 0."
+    )
+    fallback: Literal["f1", "none"] = Field(
+        default="none", description="What judges an answer in which no option can be read."
+    )
+    threshold: Threshold = Field(default=0.5, description="Of `fallback: f1`.")
+
+    extra_config: OlderSpelling | None = Field(
+        default=None, description="An older spelling of `fallback`; what stands there wins."
+    )
+
+    @property
+    def last_resort(self) -> Literal["f1", "none"]:
+        """``fallback``, wherever it stands."""
+        older = self.extra_config.fallback if self.extra_config is not None else None
+        return older or self.fallback
+
+
+class PythonConfig(Section):
+    """The user's own function. Trusted code: it runs in the harness, with the user's rights."""
+
+    type: Literal["python"]
+    function: FunctionReference = Field(
+        description="`module:function`, in the YAML's directory or installed."
+    )
+    timeout_seconds: float = Field(default=60.0, gt=0, le=86400, description="Per answer.")
+
+
+class AllOfConfig(Section):
+    """Every part passes. The first that does not ends it; the score is the lowest."""
+
+    type: Literal["all_of"]
+    of: "Parts"
+
+
+class AnyOfConfig(Section):
+    """At least one part passes. The first that does ends it; the score is the highest."""
+
+    type: Literal["any_of"]
+    of: "Parts"
+
+
+class WeightedPart(Section):
+    """One of the parts of ``weighted``."""
+
+    weight: float = Field(default=1.0, gt=0, le=1_000_000)
+    evaluator: "EvaluatorConfig"
+
+
+class WeightedConfig(Section):
+    """The mean of all parts' scores, by weight."""
+
+    type: Literal["weighted"]
+    of: Annotated[tuple[WeightedPart, ...], Field(min_length=1, max_length=MOST_PARTS)]
+    threshold: Threshold = Field(default=0.5, description="The least mean that passes.")
+
+
 EvaluatorConfig = Annotated[
-    ExactMatchConfig | ContainsConfig | RegexConfig | NumericConfig | LlmJudgeConfig,
+    ExactMatchConfig
+    | ContainsConfig
+    | RegexConfig
+    | NumericConfig
+    | F1Config
+    | MultipleChoiceConfig
+    | JsonMatchConfig
+    | SimilarityConfig
+    | PythonConfig
+    | LlmJudgeConfig
+    | AllOfConfig
+    | AnyOfConfig
+    | WeightedConfig,
     Field(discriminator="type"),
 ]
+
+
+def parts_of(config: EvaluatorConfig) -> tuple[EvaluatorConfig, ...]:
+    """The evaluators that ``config`` is put together from; none for a simple one."""
+    match config:
+        case AllOfConfig() | AnyOfConfig():
+            return config.of
+        case WeightedConfig():
+            return tuple(part.evaluator for part in config.of)
+        case _:
+            return ()
+
+
+def every_part(config: EvaluatorConfig) -> Iterator[EvaluatorConfig]:
+    """``config`` and, at any depth, what it is put together from."""
+    yield config
+    for part in parts_of(config):
+        yield from every_part(part)
+
+
+Parts = Annotated[tuple[EvaluatorConfig, ...], Field(min_length=1, max_length=MOST_PARTS)]
+
+for _model in (AllOfConfig, AnyOfConfig, WeightedPart, WeightedConfig):
+    _model.model_rebuild()

@@ -79,14 +79,23 @@ def _walk_single(section: type[Section], path: KeyPath) -> Iterator[KeyPath]:
             yield from _walk_single(inner, below)
 
 
-def _walk_all(section: type[Section], prefix: str) -> Iterator[str]:
+def _walk_all(
+    section: type[Section], prefix: str, above: tuple[type[Section], ...] = ()
+) -> Iterator[str]:
+    """Keys of ``section`` and below.
+
+    Sections may hold themselves, as evaluators do: what was met ``above`` is not told again.
+    """
     for name, info in section.model_fields.items():
         yield f"{prefix}{name}"
         annotation = _full(info)
         item = _item_type(annotation)
         value = _dict_types(annotation)
-        for inner in _sections(item or (value[1] if value else annotation)):
-            yield from _walk_all(inner, f"{prefix}{name}.")
+        sections = tuple(_sections(item or (value[1] if value else annotation)))
+        for inner in sections:
+            others = tuple(other for other in sections if other is not inner)
+            if inner not in above:
+                yield from _walk_all(inner, f"{prefix}{name}.", (*above, section, *others))
 
 
 def _annotation_at(path: KeyPath, tree: object) -> Any:

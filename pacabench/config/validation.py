@@ -28,6 +28,8 @@ _WANTED = {
 _SECTION_TYPES = frozenset({"model_type", "dict_type", "model_attributes_type"})
 _NUMBER_TYPES = frozenset({"int_type", "float_type", "bool_type"})
 _NAMED_LISTS = ("agents", "datasets")
+_TAGGED = ("evaluator", "of")
+"""Keys whose values, or their entries, are told apart by `type`."""
 _MENDING_ROUNDS = 3
 
 
@@ -145,7 +147,8 @@ def _path(draft: Draft, error: ErrorDetails) -> KeyPath:
     loc = error["loc"]
     for index, part in enumerate(loc):
         node = draft.get(path)
-        is_tag = isinstance(node, dict) and node.get("type") == part and path[-1:] == ("evaluator",)
+        named = next((key for key in reversed(path) if isinstance(key, str)), None)
+        is_tag = isinstance(node, dict) and node.get("type") == part and named in _TAGGED
         is_marker = part == "[key]" and index == len(loc) - 1
         if not (is_tag and part not in node) and not is_marker:
             path = (*path, part)

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from pacabench.columns import MISSING, find, root_of, without, without_root
 from pacabench.config.schema import DatasetConfig
 from pacabench.datasets.base import BadRow, Row
-from pacabench.datasets.columns import MISSING, find, names_in, without, without_root
 from pacabench.datasets.decode import encode
 from pacabench.model import JSON, Case
 
@@ -59,7 +59,8 @@ class CaseMaker:
         self.unseen -= {name for name in self.unseen if find(row.value, name) is not MISSING}
         metadata = self._metadata(row.value)
         visible = encode([question, history, metadata])
-        encode(expected)
+        withheld = self._withheld(row.value)
+        encode([expected, withheld])
         self._watch(metadata, expected)
         return Case(
             dataset=self.config.name,
@@ -68,6 +69,7 @@ class CaseMaker:
             expected=expected,
             history=tuple(history),
             metadata=metadata,
+            withheld=withheld,
             hidden=not {"case_id", columns.case_id}.isdisjoint(self.config.hide),
             where=f"{self.file}:{row.place}",
         )
@@ -77,7 +79,7 @@ class CaseMaker:
         value = find(row.value, column)
         if value is MISSING:
             close = difflib.get_close_matches(column, row.value, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"the row has {names_in(row)}"
+            hint = f"did you mean {close[0]!r}?" if close else f"the row has {_names_in(row)}"
             raise _RowError(f"no column {column!r} (input_map.{role}); {hint}")
         if value is None:
             raise _RowError(f"column {column!r} (input_map.{role}) is null")
@@ -106,6 +108,12 @@ class CaseMaker:
         for column in (columns.input, columns.history, columns.case_id, *self.config.hide):
             row = without(row, column)
         return row
+
+    def _withheld(self, row: dict[str, Any]) -> dict[str, JSON]:
+        """Columns that evaluators see and agents do not, or not all of: their top-level keys."""
+        columns = (self.config.input_map.expected, *self.config.hide)
+        roots = dict.fromkeys(root_of(row, column) for column in columns)
+        return {root: row[root] for root in roots if root in row}
 
     def _case_id(self, row: Row, visible: bytes) -> str:
         """The row's own id, or one made of what the agent sees.
@@ -143,3 +151,10 @@ def _id_text(value: JSON) -> str:
     if len(text) > MAX_CASE_ID:
         raise _RowError(f"a case id must not be longer than {MAX_CASE_ID} characters")
     return text
+
+
+def _names_in(row: Row, limit: int = 12) -> str:
+    """The row's keys, for a message."""
+    names = [repr(name)[:60] for name in row.value]
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -78,7 +78,7 @@ def _read(config: DatasetConfig, source: Source, project: Path) -> Dataset:
 
 def _content(case: Case) -> bytes:
     parts = [case.case_id, case.input, case.expected, list(case.history), case.metadata]
-    return encode(parts) + b"\n"
+    return encode([*parts, case.withheld]) + b"\n"
 
 
 def _refuse(

@@ -36,6 +36,11 @@ def alternatives(expected: JSON) -> list[JSON]:
     return expected if isinstance(expected, list) else [expected]
 
 
+def texts_of(expected: JSON) -> list[str]:
+    """The texts that are accepted: of each entry where ``expected`` is a list."""
+    return [text for entry in alternatives(expected) if (text := text_of(entry))]
+
+
 def require_expected(case: Case) -> None:
     """Refuse an empty ``expected``, or a list with an empty entry: any answer would fit it.
 
@@ -64,6 +69,13 @@ def verdict(passed: bool, **details: JSON) -> Evaluation:
         name: excerpt(value) if isinstance(value, str) else value for name, value in details.items()
     }
     return Evaluation(passed=passed, score=1.0 if passed else 0.0, details=shown)
+
+
+def scored(score: float, threshold: float, **details: JSON) -> Evaluation:
+    """An evaluation with a share of the truth, which passes from ``threshold`` on."""
+    passed = score >= threshold
+    shown = verdict(passed, threshold=threshold, **details).details
+    return Evaluation(passed=passed, score=score, details=shown)
 
 
 def no_text() -> Evaluation:

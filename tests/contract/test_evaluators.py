@@ -1,17 +1,26 @@
 """What every evaluator promises, whatever its type."""
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import get_args
 
 import orjson
 import pytest
 
 from pacabench.config.evaluators import (
+    AllOfConfig,
+    AnyOfConfig,
     ContainsConfig,
     EvaluatorConfig,
     ExactMatchConfig,
+    F1Config,
+    JsonMatchConfig,
+    MultipleChoiceConfig,
     NumericConfig,
     RegexConfig,
+    SimilarityConfig,
+    WeightedConfig,
+    WeightedPart,
 )
 from pacabench.errors import DatasetError
 from pacabench.evaluators.base import Evaluator
@@ -30,9 +39,35 @@ CONFIGS: dict[str, EvaluatorConfig] = {
     "numeric with patterns": NumericConfig(
         type="numeric", extract="([0-9]+)", expected_extract="([0-9]+)"
     ),
+    "f1": F1Config(type="f1"),
+    "multiple_choice": MultipleChoiceConfig(type="multiple_choice"),
+    "multiple_choice with f1": MultipleChoiceConfig(type="multiple_choice", fallback="f1"),
+    "json_match": JsonMatchConfig(type="json_match"),
+    "json_match with a schema": JsonMatchConfig(
+        type="json_match",
+        mode="subset",
+        ignore_order=True,
+        json_schema={"uniqueItems": True, "additionalProperties": {"pattern": "^[0-9]*$"}},
+    ),
+    "similarity": SimilarityConfig(type="similarity"),
+    "all_of": AllOfConfig(type="all_of", of=(ExactMatchConfig(), ContainsConfig(type="contains"))),
+    "any_of": AnyOfConfig(type="any_of", of=(F1Config(type="f1"), NumericConfig(type="numeric"))),
+    "weighted": WeightedConfig(
+        type="weighted", of=(WeightedPart(evaluator=ExactMatchConfig(), weight=2),)
+    ),
 }
-CASE = Case(dataset="set", case_id="c\x1b[31m", input="q", expected="42", where="d.jsonl:7")
-EMPTY: list[JSON] = [None, "", " \n\t", "\u200b\u00a0", [], {}, [""], ["a", None], [[]]]
+CASE = Case(
+    dataset="set",
+    case_id="c\x1b[31m",
+    input="q",
+    expected="42",
+    metadata={"choices": {"41": "forty-one", "42": "forty-two"}},
+    where="d.jsonl:7",
+)
+EMPTY: list[JSON] = [None, "", " \n\t", "\u200b\u00a0", [], {}]
+EMPTY_ENTRY: list[JSON] = [[""], ["a", None], [[]]]
+ONE_VALUE = {"json_match", "json_match with a schema"}
+"""A list is what these compare with, and no list of accepted answers."""
 HOSTILE: dict[str, JSON] = {
     "nothing": "",
     "controls": "\x1b]0;x\x07\x00\r\n\u202e42\u0000",
@@ -55,7 +90,7 @@ HOSTILE: dict[str, JSON] = {
 
 @pytest.fixture(params=CONFIGS, ids=list(CONFIGS))
 def evaluator(request: pytest.FixtureRequest) -> Evaluator:
-    return make_evaluator(CONFIGS[request.param])
+    return make_evaluator(CONFIGS[request.param], Path())
 
 
 @pytest.mark.parametrize("expected", EMPTY, ids=repr)
@@ -65,12 +100,20 @@ def test_an_empty_expected_is_refused_with_its_place(evaluator: Evaluator, expec
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize("name", sorted(CONFIGS.keys() - ONE_VALUE))
+@pytest.mark.parametrize("expected", EMPTY_ENTRY, ids=repr)
+def test_an_empty_accepted_answer_is_refused(name: str, expected: JSON) -> None:
+    with pytest.raises(DatasetError, match="is empty"):
+        make_evaluator(CONFIGS[name], Path()).check(replace(CASE, expected=expected))
+
+
 async def test_the_right_answer_passes_and_a_wrong_one_fails(evaluator: Evaluator) -> None:
     evaluator.check(CASE)
     right = await evaluator.evaluate(CASE, "42")
     assert (right.passed, right.score) == (True, 1.0)
     wrong = await evaluator.evaluate(CASE, "41")
-    assert (wrong.passed, wrong.score) == (False, 0.0)
+    assert not wrong.passed
+    assert wrong.score < 1
 
 
 async def test_the_same_answer_gets_the_same_verdict_in_any_order(evaluator: Evaluator) -> None:
@@ -88,7 +131,7 @@ async def test_null_is_no_answer(evaluator: Evaluator) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_whatever_an_agent_writes_gets_a_verdict(evaluator: Evaluator, name: str) -> None:
     evaluation = await evaluator.evaluate(CASE, HOSTILE[name])
-    assert evaluation.score == float(evaluation.passed)
+    assert 0 <= evaluation.score <= 1
     written = orjson.dumps(asdict(evaluation))
     assert len(written) < 20_000
 
@@ -108,4 +151,4 @@ async def test_whatever_a_data_set_expects_is_refused_or_gets_a_verdict(
 
 def test_every_evaluator_of_this_version_is_here() -> None:
     kinds = {get_args(kind.model_fields["type"].annotation)[0] for kind in get_args(UNION)}
-    assert kinds - {"llm_judge"} == {config.type for config in CONFIGS.values()}
+    assert kinds - {"llm_judge", "python"} == {config.type for config in CONFIGS.values()}

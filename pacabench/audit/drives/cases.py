@@ -58,7 +58,7 @@ async def run_cases(
     workshop = Workshop(
         pool=pool,
         agents={_AGENT: agent},
-        evaluators={DATASET: make_evaluator(ExactMatchConfig())},
+        evaluators={DATASET: make_evaluator(ExactMatchConfig(), Path())},
         timeout_s=timeouts_s[0],
         calls_of=bench.ledger.of,
         keep_log=_keep_no_log,

@@ -15,8 +15,12 @@ from pacabench.config.units import parse_size
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration.md"
 ROW = re.compile(r"^\| `([^`]+)` \| (.*?) \|", re.MULTILINE)
-SECTIONS_BY_OTHER_WORDS = {"agents[].sandbox"}
-"""Its keys are those of `sandbox`, which the row says."""
+SECTIONS_BY_OTHER_WORDS = {
+    "agents[].sandbox",
+    "datasets[].evaluator.of",
+    "datasets[].evaluator.of[].evaluator",
+}
+"""Their keys are those of `sandbox` and of `evaluator`, which the row says."""
 
 
 def documented() -> dict[str, str]:
@@ -35,6 +39,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
         inner = models(field.annotation)
         if not inner or key in SECTIONS_BY_OTHER_WORDS:
             yield key, field
+            if evaluators.WeightedPart in inner:
+                yield from keys(evaluators.WeightedPart, f"{key}[].")
             continue
         text = str(field.annotation)
         suffix = "[]" if text.startswith("tuple") else ".NAME" if text.startswith("dict") else ""

@@ -130,7 +130,48 @@ ONE_FAULT = [
         evaluator("{type: numerc}"),
         (
             "F:6: datasets[0].evaluator: `type` must be one of exact_match, contains, regex, "
-            "numeric, llm_judge, not 'numerc'; did you mean 'numeric'?"
+            "numeric, f1, multiple_choice, json_match, similarity, python, llm_judge, all_of, "
+            "any_of, weighted, not 'numerc'; did you mean 'numeric'?"
+        ),
+    ),
+    (
+        evaluator("{type: all_of, of: [{type: contains}, {type: f1, treshold: 1}]}"),
+        "F:6: datasets[0].evaluator.of[1].treshold: unknown key; did you mean 'threshold'?",
+    ),
+    (
+        evaluator("{type: weighted, of: [{evaluator: {type: f1, threshold: '1'}}]}"),
+        "F:6: datasets[0].evaluator.of[0].evaluator.threshold: must be a number, not '1'",
+    ),
+    (
+        evaluator("{type: any_of, of: []}"),
+        "F:6: datasets[0].evaluator.of: must not be empty",
+    ),
+    (
+        evaluator("{type: python, function: scoring.check}"),
+        (
+            "F:6: datasets[0].evaluator.function: 'scoring.check' must be of the form "
+            "`module:function`"
+        ),
+    ),
+    (
+        evaluator("{type: json_match, json_schema: {type: objct}}"),
+        (
+            "F:6: datasets[0].evaluator.json_schema: is no JSON Schema: at type: 'objct' is not "
+            "valid under any of the given schemas"
+        ),
+    ),
+    (
+        evaluator("{type: json_match, json_schema: {items: {$ref: 'http://h/s.json'}}}"),
+        (
+            "F:6: datasets[0].evaluator.json_schema: `$ref: http://h/s.json` leads out of the "
+            "schema; write `#/...`"
+        ),
+    ),
+    (
+        evaluator("{type: json_match, json_schema: {pattern: '('}}"),
+        (
+            "F:6: datasets[0].evaluator.json_schema: is no JSON Schema: at pattern: '(' is not a "
+            "'regex'"
         ),
     ),
     (

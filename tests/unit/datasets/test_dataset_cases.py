@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from pacabench.columns import MISSING, find, without
 from pacabench.config.schema import DatasetConfig
 from pacabench.datasets.base import Dataset
-from pacabench.datasets.columns import MISSING, find, without
 from pacabench.datasets.load import load_dataset
 from pacabench.errors import DatasetError
 from pacabench.model import Case
@@ -181,6 +181,25 @@ class TestSecrecy:
 
     def test_rows_without_an_answer_repeat_nothing(self, load: Load) -> None:
         assert load({"input": 1, "x": None}, {"input": 2, "x": None}).notices == ()
+
+
+class TestWithheld:
+    """What evaluators see and agents do not."""
+
+    ROW = {"input": 1, "qa": {"answer": "a", "choices": [1]}, "test": "t", "x": 2}  # noqa: RUF012
+
+    def test_is_what_hide_names_and_what_stands_beside_the_answer(self, load: Load) -> None:
+        (case,) = load(self.ROW, input_map={"expected": "qa.answer"}, hide=["test"]).cases
+        assert case.withheld == {"qa": self.ROW["qa"], "test": "t"}
+        assert case.metadata == {"x": 2}
+        assert not case.withheld.keys() & seen(case).keys()
+
+    def test_is_part_of_the_digest(self, load: Load) -> None:
+        first = load(self.ROW, input_map={"expected": "qa.answer"}, hide=["test"])
+        other = {**self.ROW, "test": "another"}
+        second = load(other, input_map={"expected": "qa.answer"}, hide=["test"])
+        assert first.digest != second.digest
+        assert first.cases[0].case_id == second.cases[0].case_id
 
 
 class TestMadeUpIds:

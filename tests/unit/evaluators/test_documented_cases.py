@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -27,20 +27,36 @@ def documented() -> list[tuple[str, str, str, str]]:
     return [(*(cell.strip("`") for cell in row[:3]), row[3]) for row in cells]  # type: ignore[misc]
 
 
-async def judge(evaluator: str, expected: Any, answer: Any) -> str:
+def documented_choices() -> dict[str, str]:
+    (text,) = re.findall(r"The options, from here on, are `(.*)`", DOCUMENT.read_text())
+    choices: dict[str, str] = json.loads(text)
+    return choices
+
+
+def models() -> list[Any]:
+    return list(get_args(get_args(EvaluatorConfig)[0]))
+
+
+async def judge(evaluator: str, expected: Any, answer: Any) -> tuple[str, float | None]:
     config = TypeAdapter[Any](EvaluatorConfig).validate_python(yaml.safe_load(evaluator))
-    judging = make_evaluator(config)
-    case = Case(dataset="d", case_id="c", input="q", expected=expected, where="d.jsonl:1")
+    judging = make_evaluator(config, DOCUMENT.parent)
+    case = Case(
+        dataset="d",
+        case_id="c",
+        input="q",
+        expected=expected,
+        metadata={"choices": documented_choices()},
+        where="d.jsonl:1",
+    )
     try:
         judging.check(case)
     except DatasetError:
-        return "refused"
+        return "refused", None
     try:
         evaluation = await judging.evaluate(case, answer)
     except EvaluatorError:
-        return "evaluator_error"
-    assert evaluation.score == float(evaluation.passed)
-    return "passes" if evaluation.passed else "fails"
+        return "evaluator_error", None
+    return ("passes" if evaluation.passed else "fails"), evaluation.score
 
 
 @pytest.mark.parametrize(("evaluator", "expected", "answer", "verdict"), documented())
@@ -48,13 +64,22 @@ async def test_a_documented_case_is_judged_as_documented(
     evaluator: str, expected: str, answer: str, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(matching, "TIMEOUT_S", 1.0)
-    assert await judge(evaluator, json.loads(expected), json.loads(answer)) == verdict
+    name, _, score = verdict.partition(" ")
+    judged, judged_score = await judge(evaluator, json.loads(expected), json.loads(answer))
+    assert judged == name
+    if score:
+        assert judged_score == pytest.approx(float(score), abs=1e-4)
 
 
 def test_the_table_is_read_and_every_verdict_is_in_it() -> None:
     rows = documented()
-    assert len(rows) > 70
-    assert {verdict for *_, verdict in rows} == VERDICTS
+    assert len(rows) > 180
+    assert {verdict.split()[0] for *_, verdict in rows} == VERDICTS
+    judged = {yaml.safe_load(evaluator)["type"] for evaluator, *_ in rows}
+    assert judged == {model.model_fields["type"].annotation.__args__[0] for model in models()} - {
+        "llm_judge",
+        "python",
+    }
 
 
 def test_the_limits_in_the_text_are_those_of_the_code() -> None:

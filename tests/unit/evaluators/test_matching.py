@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
@@ -51,7 +52,7 @@ class TestLastMatch:
 
     async def test_the_event_loop_goes_on_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(matching, "TIMEOUT_S", 1.0)
-        evaluator = make_evaluator(RegexConfig(type="regex", pattern=BOMB))
+        evaluator = make_evaluator(RegexConfig(type="regex", pattern=BOMB), Path())
         task = asyncio.create_task(evaluator.evaluate(CASE, FUSE))
         ticks = 0
         while not task.done():
@@ -63,7 +64,7 @@ class TestLastMatch:
 
     async def test_numeric_is_stopped_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(matching, "TIMEOUT_S", 0.3)
-        evaluator = make_evaluator(NumericConfig(type="numeric", extract=BOMB))
+        evaluator = make_evaluator(NumericConfig(type="numeric", extract=BOMB), Path())
         with pytest.raises(EvaluatorError, match="was stopped"):
             await evaluator.evaluate(CASE, FUSE)
 
@@ -79,7 +80,7 @@ class TestLongAnswers:
         ids=["regex", "numeric", "numeric with a pattern"],
     )
     async def test_are_wrong_without_a_search(self, config: EvaluatorConfig) -> None:
-        evaluator = make_evaluator(config)
+        evaluator = make_evaluator(config, Path())
         padding = " " * (matching.MAX_CHARACTERS - 1)
         assert (await evaluator.evaluate(CASE, f"{padding}5")).passed
         evaluation = await evaluator.evaluate(CASE, f"{padding} 5")

@@ -31,7 +31,7 @@ async def test_every_row_is_judged_like_its_published_answer(
 ) -> None:
     lines = (shared_data / "gsm8k" / "test.jsonl").read_bytes().splitlines()
     answers = [orjson.loads(line)["answer"].split("#### ")[1].replace(",", "") for line in lines]
-    evaluator = make_evaluator(EVALUATOR)
+    evaluator = make_evaluator(EVALUATOR, Path())
     assert len(gsm8k.cases) == len(answers) == 1319
     assert len({case.case_id for case in gsm8k.cases}) == 1319
     assert gsm8k.notices == ()

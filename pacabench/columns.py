@@ -2,8 +2,6 @@
 
 from typing import Any, Final
 
-from pacabench.datasets.base import Row
-
 
 class _Missing:
     """The type of ``MISSING``."""
@@ -32,9 +30,14 @@ def find(row: dict[str, Any], column: str) -> Any:
     return node
 
 
+def root_of(row: dict[str, Any], column: str) -> str:
+    """The key of ``row`` that ``column`` is, or that it leads through."""
+    return column if column in row else column.partition(".")[0]
+
+
 def without_root(row: dict[str, Any], column: str) -> dict[str, Any]:
     """``row`` without the key that ``column`` is, or that it leads through."""
-    root = column if column in row else column.partition(".")[0]
+    root = root_of(row, column)
     return {key: value for key, value in row.items() if key != root}
 
 
@@ -57,10 +60,3 @@ def without(row: dict[str, Any], column: str) -> dict[str, Any]:
         rest = {key: value for key, value in node.items() if key != part}
         kept = {**rest, part: kept} if kept else rest
     return dict(kept)
-
-
-def names_in(row: Row, limit: int = 12) -> str:
-    """The row's keys, for a message."""
-    names = [repr(name)[:60] for name in row.value]
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

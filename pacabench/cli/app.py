@@ -9,10 +9,11 @@ from pacabench.cli import images
 from pacabench.cli.cleaning import clean
 from pacabench.cli.comparing import compare
 from pacabench.cli.doctor import doctor
+from pacabench.cli.exporting import export
 from pacabench.cli.output import write_result
 from pacabench.cli.project import init, show_config
 from pacabench.cli.running import resume, retry, run
-from pacabench.cli.showing import export, show
+from pacabench.cli.showing import show
 
 app = typer.Typer(
     name="pacabench",

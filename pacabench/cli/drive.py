@@ -20,24 +20,35 @@ NameOf: TypeAlias = Callable[[str], str]
 """What to call a run, given its id, in commands that this shell can run."""
 
 
-def drive(work: Work, *, name_of: NameOf, quiet: bool, log_format: LogFormat) -> ExitCode:
+def drive(
+    work: Work,
+    *,
+    name_of: NameOf,
+    quiet: bool,
+    log_format: LogFormat,
+    fail_under: float | None = None,
+) -> ExitCode:
     """Run ``work`` to its end, show it, and return the exit code.
 
     Raises:
         PacabenchError: as ``work`` does; with a note on how to go on when the run had begun.
     """
     configure_logs(log_format)
-    return asyncio.run(_drive(work, name_of, quiet=quiet, log_format=log_format))
+    report = asyncio.run(_drive(work, name_of, quiet=quiet, log_format=log_format))
+    if report is None:
+        return ExitCode.INTERRUPTED
+    return conclude(report, quiet=quiet, log_format=log_format, fail_under=fail_under)
 
 
-async def _drive(work: Work, name_of: NameOf, *, quiet: bool, log_format: LogFormat) -> ExitCode:
+async def _drive(
+    work: Work, name_of: NameOf, *, quiet: bool, log_format: LogFormat
+) -> RunReport | None:
     async with open_progress(quiet=quiet, log_format=log_format) as progress:
         report = await _until_done(work, name_of, progress)
     if report is None:
         run_id = progress.tally.run_id
         say_interrupted(name_of(run_id) if run_id else None)
-        return ExitCode.INTERRUPTED
-    return conclude(report, quiet=quiet, log_format=log_format)
+    return report
 
 
 async def _until_done(work: Work, name_of: NameOf, progress: Progress) -> RunReport | None:

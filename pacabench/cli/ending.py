@@ -2,7 +2,7 @@
 
 import contextlib
 
-from pacabench.cli.exit import ExitCode, say_warning
+from pacabench.cli.exit import ExitCode, say_error, say_warning
 from pacabench.cli.logs import LogFormat, log_finished
 from pacabench.cli.output import result_console, write_result
 from pacabench.cli.runs import name_for
@@ -13,9 +13,14 @@ from pacabench.session import RunReport
 from pacabench.store import load_run
 
 
-def conclude(report: RunReport, *, quiet: bool, log_format: LogFormat) -> ExitCode:
+def conclude(
+    report: RunReport, *, quiet: bool, log_format: LogFormat, fail_under: float | None = None
+) -> ExitCode:
     """Show how the run ended and return the exit code that says the same."""
     code = exit_code(report)
+    below = [] if fail_under is None else _below(report, fail_under)
+    if below and code is ExitCode.DONE:
+        code = ExitCode.GATE
     if log_format is LogFormat.JSON:
         log_finished(report.run_id, report.summary.total, int(code))
     with contextlib.suppress(OSError):  # nobody reads stdout any more; the code still tells
@@ -24,7 +29,18 @@ def conclude(report: RunReport, *, quiet: bool, log_format: LogFormat) -> ExitCo
         else:
             result_console().print(summary_view(read_view(load_run(report.run_dir))))
             write_result(next_steps(report))
+    if below:
+        say_error(f"--fail-under {fail_under:g}: {'; '.join(below)}")
     return code
+
+
+def _below(report: RunReport, least: float) -> list[str]:
+    """Agents and data sets whose accuracy does not reach ``least``, or is not known."""
+    return [
+        f"{agent.agent} on {agent.dataset} has {percent(agent.accuracy)}"
+        for agent in report.summary.agents
+        if agent.accuracy is None or agent.accuracy < least
+    ]
 
 
 def exit_code(report: RunReport) -> ExitCode:

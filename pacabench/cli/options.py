@@ -72,6 +72,16 @@ Concurrency = Annotated[
 Timeout = Annotated[
     float | None, typer.Option(metavar="S", callback=_positive, help="Seconds per attempt.")
 ]
+FailUnder = Annotated[
+    float | None,
+    typer.Option(
+        "--fail-under",
+        min=0,
+        max=1,
+        metavar="SHARE",
+        help="Exit code 4 where an agent's accuracy on a dataset is below it, such as 0.8.",
+    ),
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Nothing but errors and one line at the end.")
 ]

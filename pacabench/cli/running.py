@@ -18,6 +18,7 @@ from pacabench.cli.options import (
     Config,
     Datasets,
     Epochs,
+    FailUnder,
     Limit,
     LogFormatOption,
     Quiet,
@@ -53,6 +54,7 @@ def run(
     cache_dir: CacheDir = None,
     accept_changes: AcceptChanges = False,
     allow_weak_sandbox: AllowWeakSandbox = False,
+    fail_under: FailUnder = None,
     quiet: Quiet = False,
     log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
@@ -81,6 +83,7 @@ def run(
             stop=stop,
         ),
         name_of=lambda id_: name_for(load_config(path, flags=flags).output_directory / id_),
+        fail_under=fail_under,
         quiet=quiet,
         log_format=log_format,
     )
@@ -113,6 +116,7 @@ def resume(
     runs_dir: RunsDir = None,
     accept_changes: AcceptChanges = False,
     allow_weak_sandbox: AllowWeakSandbox = False,
+    fail_under: FailUnder = None,
     quiet: Quiet = False,
     log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
@@ -129,6 +133,7 @@ def resume(
             stop=stop,
         ),
         name_of=lambda _: name_for(run_dir),
+        fail_under=fail_under,
         quiet=quiet,
         log_format=log_format,
     )

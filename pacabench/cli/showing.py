@@ -1,34 +1,24 @@
-"""``show`` and ``export``: looking at runs. Nothing here changes a run."""
+"""``show``: looking at runs. Nothing here changes a run."""
 
 import sys
-from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
-from pacabench.cli.options import AsJson, Config, RunName, RunsDir
-from pacabench.cli.output import plain_json, result_console, write_bytes, write_file
+from pacabench.cli.options import AsJson, Config, RunsDir
+from pacabench.cli.output import plain_json, result_console, write_bytes
 from pacabench.cli.runs import find, locate_runs
 from pacabench.errors import UsageError
 from pacabench.model import JSON
 from pacabench.report.cases import CaseHistory, case_detail, cases_table, failures, find_case
 from pacabench.report.export import export_cases, export_chunks, export_runs
-from pacabench.report.markdown import render_markdown
 from pacabench.report.tables import runs_table, summary_view
 from pacabench.report.view import RunView, read_view
 from pacabench.store import RunRecord, list_runs, load_run
 
 SCHEMA_VERSION = 1
-
-
-class ExportFormat(StrEnum):
-    """``--format``."""
-
-    JSON = "json"
-    MD = "md"
 
 
 def show(
@@ -126,34 +116,3 @@ def _view_json(view: RunView, *, cases: bool, failed: bool, limit: int | None) -
 def _write_json(value: JSON) -> None:
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     write_bytes(plain_json([orjson.dumps(value, option=options)]))
-
-
-def export(
-    run: RunName,
-    format_: Annotated[
-        ExportFormat, typer.Option("--format", help="json: docs/export.md. md: for people.")
-    ] = ExportFormat.JSON,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Written whole or not at all."),
-    ] = None,
-    include_cases: Annotated[
-        bool, typer.Option("--include-cases", help="Every case with its answer, not only figures.")
-    ] = False,
-    config: Config = None,
-    runs_dir: RunsDir = None,
-) -> None:
-    """Write a run's results to stdout or a file."""
-    view = read_view(load_run(find(run, locate_runs(runs_dir, config))))
-    chunks = _exported(view, format_, include_cases=include_cases)
-    if output is None or str(output) == "-":
-        write_bytes(chunks)
-    else:
-        write_file(output, chunks)
-
-
-def _exported(view: RunView, format_: ExportFormat, *, include_cases: bool) -> Iterator[bytes]:
-    if format_ is ExportFormat.JSON:
-        yield from plain_json(export_chunks(view, include_cases=include_cases))
-    else:
-        yield render_markdown(view, include_cases=include_cases).encode("utf-8", "backslashreplace")

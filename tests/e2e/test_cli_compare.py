@@ -38,6 +38,10 @@ def test_figures_flips_and_gate(two: Any) -> None:
     assert "B is worse" in shown.out
     assert "7 cases got worse (first, words): c3, c4," in shown.out
 
+    under = two.run("run", "--run-id", "new", "-q", "--fail-under", "0.5")  # nothing left to run
+    assert under.code == 4
+    assert "first on words has 41.7%" in under.err
+
     gated = two.run("compare", "old", "new", "--fail-on-regression")
     assert gated.code == 4
     assert "first on words" in gated.err

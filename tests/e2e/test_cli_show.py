@@ -1,6 +1,7 @@
 """``show`` and ``export`` on a finished run: tables for people, JSON for programs."""
 
 import json
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,20 @@ class TestShowJson:
 
 
 class TestExport:
+    def test_every_format_for_programs(self, done: Any) -> None:
+        rows = done.run("export", "night", "--format", "csv", "--include-cases").out.splitlines()
+        assert len(rows) == 1 + 6
+        assert rows[1].startswith("night-1,first,words,c1,1,passed,true,1.0,one,one,,1,")
+        suites = ET.fromstring(done.run("export", "night", "--format", "junit").out)
+        assert (suites.get("tests"), suites.get("failures")) == ("6", "2")
+        assert done.run("export", "night", "--format", "parquet", "-o", "out.parquet").code == 0
+        assert (done.path / "out.parquet").read_bytes()[:4] == b"PAR1"
+        assert done.run("export", "night", "--format", "inspect").code == 2  # two logs, one stdout
+        written = done.run("export", "night", "--format", "inspect", "-o", "logs").out.split()
+        logs = [json.loads((done.path / name).read_text()) for name in written]
+        assert [log["eval"]["model"] for log in logs] == ["pacabench/first", "pacabench/second"]
+        assert [len(log["samples"]) for log in logs] == [3, 3]
+
     def test_stdout_has_the_export_and_nothing_else(self, done: Any) -> None:
         ended = done.run("export", "night", "--include-cases")
         found = json.loads(ended.out)

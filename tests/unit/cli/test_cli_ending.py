@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pacabench.cli.ending import exit_code, final_line, next_steps, say_interrupted
+from pacabench.cli.ending import conclude, exit_code, final_line, next_steps, say_interrupted
 from pacabench.cli.exit import ExitCode
+from pacabench.cli.logs import LogFormat
 from pacabench.model import CaseResult, MeteredCall, Outcome
 from pacabench.session import RunReport
 from pacabench.stats import summarise
@@ -102,3 +103,28 @@ class TestWords:
         text = capsys.readouterr().err
         assert "pacabench resume r1" in text
         assert "before the first case" in text
+
+
+class TestFailUnder:
+    @pytest.mark.parametrize(
+        ("outcomes", "least", "code"),
+        [
+            ([Outcome.PASSED] * 4 + [Outcome.FAILED], 0.8, ExitCode.DONE),
+            ([Outcome.PASSED] * 4 + [Outcome.FAILED], 0.81, ExitCode.GATE),
+            ([Outcome.PASSED] * 4, None, ExitCode.DONE),
+            # nobody knows yet
+            ([Outcome.FAILED, Outcome.SANDBOX_ERROR], 0.5, ExitCode.INFRASTRUCTURE),
+        ],
+    )
+    def test_ends_with_a_code_of_its_own(
+        self,
+        report: Callable[..., RunReport],
+        outcomes: list[Outcome],
+        least: float | None,
+        code: ExitCode,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        ended = report(*outcomes)
+        found = conclude(ended, quiet=True, log_format=LogFormat.TEXT, fail_under=least)
+        assert found is code
+        assert ("a on d has 80.0%" in capsys.readouterr().err) == (code is ExitCode.GATE)

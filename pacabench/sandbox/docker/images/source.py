@@ -31,9 +31,17 @@ ALWAYS_IGNORED = (
 _MARKS_OF_UNWANTED = (("pyvenv.cfg",), ("run.json", "results.jsonl"))
 """Directories with all of these are virtual environments, which are of this machine, and runs of
 PacaBench, which hold expected answers: wherever a run was kept, by whichever flag."""
-_EXPORT_HEAD = re.compile(rb'\s*\{\s*"schema_version":\s*\d+,\s*"run":\s*[{"]')
+_EXPORT_HEAD = re.compile(
+    rb'\s*\{\s*"schema_version":\s*\d+,\s*"run":\s*[{"]'  # JSON
+    rb"|run_id,agent,dataset,case"  # CSV
+    rb'|\{"version":\s*\d+,\s*"status":\s*"\w+",\s*"eval":\s*\{"tags":\s*'  # Inspect
+    rb'\["pacabench export"\]'
+)
 _EXPORT_TAIL = EXPORT_MARK.encode()
+_PARQUET = b"PAR1"
 _PEEK_BYTES = 128
+_FOOTER_BYTES = 64 * 1024
+"""Of a Parquet file; ours is a tenth of that, and the mark is in it."""
 _DOCKERFILE = "agent-python/Dockerfile"
 _NAMES_SHOWN = 5
 
@@ -186,10 +194,14 @@ def _is_unwanted(folder: Path) -> bool:
 def _is_export(file: Path) -> bool:
     """Whether PacaBench wrote it to tell of a run, expected answers included."""
     with file.open("rb") as stream:
-        if _EXPORT_HEAD.match(stream.read(_PEEK_BYTES)):
+        head = stream.read(_PEEK_BYTES)
+        if _EXPORT_HEAD.match(head):
             return True
-        stream.seek(max(0, file.stat().st_size - _PEEK_BYTES))
-        return stream.read(_PEEK_BYTES).rstrip().endswith(_EXPORT_TAIL)
+        is_parquet = head.startswith(_PARQUET)
+        most = _FOOTER_BYTES if is_parquet else _PEEK_BYTES
+        stream.seek(max(0, file.stat().st_size - most))
+        tail = stream.read(most)
+        return _EXPORT_TAIL in tail if is_parquet else tail.rstrip().endswith(_EXPORT_TAIL)
 
 
 def _inner_target(link: Path, root: Path) -> str | None:

@@ -1,0 +1,114 @@
+"""``pacabench export --format junit``: for CI systems, which show failures and count them.
+
+The form that Jenkins, GitLab and GitHub actions read: a suite per agent and data set, a test case
+per case. A wrong answer or an agent's own failure is a ``failure``; what the infrastructure did,
+and cases without a result, are an ``error``: a suite that is not known whole is not green.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from xml.sax.saxutils import escape, quoteattr
+
+from pacabench.model import EXPORT_MARK, CaseResult, Outcome
+from pacabench.report.printable import printable, printable_block
+from pacabench.report.rows import as_text
+from pacabench.report.view import RunView
+from pacabench.report.wording import case_name, cases_of
+from pacabench.stats import AgentSummary
+
+_TEXT_CHARS = 10_000
+
+
+def junit_chunks(view: RunView, *, include_cases: bool) -> Iterator[bytes]:
+    """The document, piece by piece; answers and expected ones with ``include_cases`` only."""
+    yield b'<?xml version="1.0" encoding="UTF-8"?>\n'
+    yield f"<testsuites {_suites(view)}>\n".encode()
+    summaries = {(agent.agent, agent.dataset): agent for agent in view.summary.agents}
+    results = view.deciding(view.case_keys())
+    for (agent, dataset), group in groupby(results, lambda it: (it.key.agent, it.key.dataset)):
+        summary = summaries.pop((agent, dataset))
+        yield f"  <testsuite {_suite(view, summary)}>\n".encode()
+        for result in group:
+            yield _case(result, include_cases=include_cases).encode()
+        yield _rest(summary)
+    for summary in summaries.values():  # nothing of them was run
+        yield f"  <testsuite {_suite(view, summary)}>\n".encode()
+        yield _rest(summary)
+    yield f"</testsuites>\n{EXPORT_MARK}\n".encode()
+
+
+def _suites(view: RunView) -> str:
+    total = view.summary.total
+    return _attributes(name=f"{view.record.manifest.name} {view.record.run_id}", **_counts(total))
+
+
+def _suite(view: RunView, summary: AgentSummary) -> str:
+    return _attributes(
+        name=f"{summary.agent} {summary.dataset}",
+        timestamp=view.record.manifest.started,
+        **_counts(summary),
+    )
+
+
+def _counts(summary: AgentSummary) -> dict[str, str]:
+    waiting = 1 if summary.pending else 0
+    latency = summary.per_case.latency_ms
+    return {
+        "tests": str(summary.cases - summary.pending + waiting),
+        "failures": str(summary.failed),
+        "errors": str(summary.infrastructure + waiting),
+        "time": _seconds((latency.mean or 0.0) * latency.count),
+    }
+
+
+def _rest(summary: AgentSummary) -> bytes:
+    """Cases without a result, as one test case, and the end of the suite."""
+    text = ""
+    if summary.pending:
+        name = _attributes(
+            name="cases without a result", classname=_class(summary.agent, summary.dataset)
+        )
+        said = _attributes(message=f"{cases_of(summary.pending)} without a result", type="pending")
+        text = f"    <testcase {name}>\n      <error {said}/>\n    </testcase>\n"
+    return f"{text}  </testsuite>\n".encode()
+
+
+def _case(result: CaseResult, *, include_cases: bool) -> str:
+    key = result.key
+    head = _attributes(
+        name=case_name(key),
+        classname=_class(key.agent, key.dataset),
+        time=_seconds(result.duration_ms),
+    )
+    if result.outcome is Outcome.PASSED:
+        return f"    <testcase {head}/>\n"
+    tag = "error" if result.outcome.is_infrastructure else "failure"
+    said = _attributes(message=result.error or "wrong answer", type=result.outcome.value)
+    body = ""
+    if include_cases:
+        lines = [
+            f"{name}: {text}"
+            for name, text in (
+                ("answer", as_text(result.output)),
+                ("expected", as_text(result.expected)),
+            )
+            if text is not None
+        ]
+        body = escape(printable_block("\n".join(lines), _TEXT_CHARS))
+    return f"    <testcase {head}>\n      <{tag} {said}>{body}</{tag}>\n    </testcase>\n"
+
+
+def _class(agent: str, dataset: str) -> str:
+    """CI systems make a tree of it, at its dots."""
+    return f"{agent}.{dataset}"
+
+
+def _seconds(ms: float) -> str:
+    return f"{ms / 1000:.3f}"
+
+
+def _attributes(**values: str) -> str:
+    r"""XML takes no control characters, escaped or not; they are written as ``\x1b``."""
+    return " ".join(
+        f"{name}={quoteattr(printable(value, _TEXT_CHARS))}" for name, value in values.items()
+    )

@@ -1,0 +1,144 @@
+"""A run as flat rows, for tables that other programs read. Text stays as it is."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import orjson
+
+from pacabench.model import JSON, CaseResult
+from pacabench.report.view import RunView
+from pacabench.stats import AgentSummary, CallFigures
+
+Kind: TypeAlias = Literal["text", "integer", "number", "boolean"]
+Row: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """Rows of one shape. A value is None where it is not known."""
+
+    columns: Mapping[str, Kind]
+    rows: Iterator[Row]
+
+
+_USAGE: dict[str, Kind] = {
+    "calls": "integer",
+    "input_tokens": "integer",
+    "output_tokens": "integer",
+    "cached_tokens": "integer",
+    "reasoning_tokens": "integer",
+    "cost_usd": "number",
+    "cost_incomplete": "boolean",
+    "uncounted_calls": "integer",
+    "unpriced_calls": "integer",
+    "estimated_calls": "integer",
+}
+_NAMES: dict[str, Kind] = {"run_id": "text", "agent": "text", "dataset": "text"}
+AGENT_COLUMNS: dict[str, Kind] = {
+    **_NAMES,
+    "cases": "integer",
+    "passed": "integer",
+    "failed": "integer",
+    "infrastructure": "integer",
+    "pending": "integer",
+    "accuracy": "number",
+    "accuracy_low": "number",
+    "accuracy_high": "number",
+    "latency_p50_ms": "number",
+    "latency_p95_ms": "number",
+    "latency_mean_ms": "number",
+    "ttft_p50_ms": "number",
+    "ttft_p95_ms": "number",
+    "ttft_mean_ms": "number",
+    "attempts": "integer",
+    **_USAGE,
+    "cost_per_pass_usd": "number",
+}
+CASE_COLUMNS: dict[str, Kind] = {
+    **_NAMES,
+    "case_id": "text",
+    "epoch": "integer",
+    "outcome": "text",
+    "passed": "boolean",
+    "score": "number",
+    "output": "text",
+    "expected": "text",
+    "error": "text",
+    "attempts": "integer",
+    "duration_ms": "number",
+    "provider_wait_ms": "number",
+    "ttft_ms": "number",
+    **_USAGE,
+}
+
+
+def flat_agents(view: RunView) -> Flat:
+    """A row per agent and data set."""
+    run_id = view.record.run_id
+    return Flat(AGENT_COLUMNS, (_agent(run_id, agent) for agent in view.summary.agents))
+
+
+def flat_cases(view: RunView) -> Flat:
+    """A row per case with a result, in the order of the JSON export; read one at a time."""
+    results = view.deciding(view.case_keys())
+    return Flat(CASE_COLUMNS, (_case(view, result) for result in results))
+
+
+def as_text(value: JSON) -> str | None:
+    """A string as it is, null as None, anything else as compact JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    return orjson.dumps(value).decode()
+
+
+def _agent(run_id: str, agent: AgentSummary) -> Row:
+    interval, per = agent.accuracy_interval, agent.per_case
+    return {
+        "run_id": run_id,
+        "agent": agent.agent,
+        "dataset": agent.dataset,
+        "cases": agent.cases,
+        "passed": agent.passed,
+        "failed": agent.failed,
+        "infrastructure": agent.infrastructure,
+        "pending": agent.pending,
+        "accuracy": agent.accuracy,
+        "accuracy_low": interval.low if interval else None,
+        "accuracy_high": interval.high if interval else None,
+        "latency_p50_ms": per.latency_ms.p50,
+        "latency_p95_ms": per.latency_ms.p95,
+        "latency_mean_ms": per.latency_ms.mean,
+        "ttft_p50_ms": per.ttft_ms.p50,
+        "ttft_p95_ms": per.ttft_ms.p95,
+        "ttft_mean_ms": per.ttft_ms.mean,
+        "attempts": agent.attempts,
+        **_usage(agent.usage),
+        "cost_per_pass_usd": agent.cost_per_pass_usd,
+    }
+
+
+def _case(view: RunView, result: CaseResult) -> Row:
+    key, figures = result.key, view.summary.cases[result.key]
+    return {
+        "run_id": view.record.run_id,
+        "agent": key.agent,
+        "dataset": key.dataset,
+        "case_id": key.case_id,
+        "epoch": key.epoch,
+        "outcome": result.outcome.value,
+        "passed": figures.passed,
+        "score": figures.score,
+        "output": as_text(result.output),
+        "expected": as_text(result.expected),
+        "error": result.error,
+        "attempts": figures.attempts,
+        "duration_ms": result.duration_ms,
+        "provider_wait_ms": result.provider_wait_ms,
+        "ttft_ms": figures.ttft_ms,
+        **_usage(figures.usage),
+    }
+
+
+def _usage(figures: CallFigures) -> Row:
+    return {name: getattr(figures, name) for name in _USAGE}

@@ -1,40 +1,161 @@
-"""Takes the content coding off the copy that is metered. The agent gets the bytes as they came."""
+"""Takes content codings off replies: what is coded can be neither metered nor looked through.
 
+The proxy asks for no coding at all; this is for those who insist. A few bytes can stand for millions:
+what comes out does so in pieces of a bounded size, and no more than a bounded sum of them is read.
+"""
+
+import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
+MAX_DECODED_BYTES = 256 * 1024**2
+"""Of one reply that is coded."""
 _PIECE_BYTES = 1024**2
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+_MOST_CODINGS = 3
+_ZSTD_WINDOW_LOG = 23
+"""8 MiB, which is what HTTP allows a sender (RFC 9659)."""
+
+
+class BadCodingError(Exception):
+    """It is not what the header says."""
+
+
+class Stage(Protocol):
+    """Undoes one coding."""
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Plain bytes in pieces of a bounded size.
+
+        Raises:
+            BadCodingError: ``chunk`` does not go on where the last one ended.
+        """
+        ...
 
 
 class BodyDecoder:
-    """Undoes gzip and deflate. The proxy asks for no coding at all; this is for those who insist.
+    """Undoes gzip, deflate, br and zstd, and what was coded in several of them.
 
-    What is coded otherwise, or badly, yields nothing: then no usage is known.
+    What is coded badly, or stands for too much, yields nothing further.
     """
 
     def __init__(self, encoding: str) -> None:
-        name = encoding.strip().lower()
-        self.identity = name in {"", "identity"}
-        self.known = self.identity or name in {"gzip", "x-gzip", "deflate"}
-        """False for br, zstd and the like: what such a body says stays unknown."""
-        self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB) if self.known else None
+        names = [name for part in encoding.split(",") if (name := part.strip().lower())]
+        names = [name for name in names if name != "identity"]
+        self.identity = not names
+        self.known = len(names) <= _MOST_CODINGS and all(name in _STAGES for name in names)
+        """False for codings of which nobody here knows how they are undone."""
+        self.problem: str | None = None
+        """Why nothing more comes out."""
+        # The last one that was put on is the first to come off.
+        self._stages = [_STAGES[name]() for name in reversed(names)] if self.known else []
+        self._left = MAX_DECODED_BYTES
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The plain bytes in pieces of a bounded size."""
         if self.identity:
             yield chunk
             return
-        while chunk and self._inflate is not None:
+        try:
+            for piece in self._through(chunk, 0) if self._stages else ():
+                self._left -= len(piece)
+                if self._left < 0:
+                    self._give_up(f"stands for more than {MAX_DECODED_BYTES // 1024**2} MiB")
+                    return
+                yield piece
+        except BadCodingError:
+            self._give_up("is not what it says")
+
+    def _give_up(self, problem: str) -> None:
+        self.problem = problem
+        self._stages = []
+
+    def _through(self, chunk: bytes, stage: int) -> Iterator[bytes]:
+        if stage == len(self._stages):
+            yield chunk
+            return
+        for piece in self._stages[stage].feed(chunk):
+            yield from self._through(piece, stage + 1)
+
+
+class _Inflate:
+    """gzip and deflate."""
+
+    def __init__(self) -> None:
+        self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        while chunk:
+            if self._inflate.eof:
+                # Some servers end the coding at each flush and begin it anew.
+                self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
             try:
                 piece = self._inflate.decompress(chunk, _PIECE_BYTES)
-            except zlib.error:
-                self._inflate = None
-                return
+            except zlib.error as error:
+                raise BadCodingError from error
             if piece:
                 yield piece
-            chunk = self._inflate.unconsumed_tail
-            if self._inflate.eof and self._inflate.unused_data:
-                # Some servers end the coding at each flush and begin it anew.
-                chunk = self._inflate.unused_data
-                self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
+            chunk = self._inflate.unconsumed_tail or self._inflate.unused_data
+
+
+class _Brotli:
+    """br."""
+
+    def __init__(self) -> None:
+        import brotli  # noqa: PLC0415 - memory that only a run with such a provider pays for
+
+        self._error: type[Exception] = brotli.error
+        self._decoder = brotli.Decompressor()
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        rest = chunk
+        while True:
+            try:
+                piece = self._decoder.process(rest, output_buffer_limit=_PIECE_BYTES)
+            except self._error as error:
+                raise BadCodingError from error
+            rest = b""
+            if not piece:
+                return
+            yield piece
+
+
+class _Zstd:
+    """zstd, of one frame or several."""
+
+    def __init__(self) -> None:
+        if sys.version_info >= (3, 14):
+            from compression import zstd  # noqa: PLC0415 - as above
+        else:
+            from backports import zstd  # noqa: PLC0415
+        self._zstd: Any = zstd
+        self._decoder = self._new()
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        rest = chunk
+        while rest or not self._decoder.needs_input:
+            if self._decoder.eof:
+                self._decoder = self._new()
+            try:
+                piece = self._decoder.decompress(rest, _PIECE_BYTES)
+            except self._zstd.ZstdError as error:
+                raise BadCodingError from error
+            if piece:
+                yield piece
+            rest = self._decoder.unused_data if self._decoder.eof else b""
+            if self._decoder.eof and not rest:
+                return
+
+    def _new(self) -> Any:
+        most = self._zstd.DecompressionParameter.window_log_max
+        return self._zstd.ZstdDecompressor(options={most: _ZSTD_WINDOW_LOG})
+
+
+_STAGES: Mapping[str, Callable[[], Stage]] = {
+    "gzip": _Inflate,
+    "x-gzip": _Inflate,
+    "deflate": _Inflate,
+    "br": _Brotli,
+    "zstd": _Zstd,
+}

@@ -1,4 +1,8 @@
-"""Hands a provider's reply to the agent byte for byte, and a copy of it to the meter."""
+"""Hands a provider's reply to the agent byte for byte, and a copy of it to the meter.
+
+But for the provider's key, which is blotted out wherever it stands, and for content codings, which
+nobody asked for.
+"""
 
 import time
 from dataclasses import dataclass
@@ -9,8 +13,8 @@ from pacabench.proxy.passage import KeyGuard
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.routes import Route
-from pacabench.proxy.upstream import Reply
-from pacabench.proxy.wire import Meter
+from pacabench.proxy.upstream import Reply, UpstreamUnreadableError
+from pacabench.proxy.wire import Filter, Meter
 
 
 class DrainOver(Exception):  # noqa: N818 - a limit that was reached
@@ -34,6 +38,9 @@ class Handover:
     def __init__(self, parties: Parties) -> None:
         self._parties = parties
         self._sent = time.perf_counter()
+        self._decoder = BodyDecoder("")
+        self._scrubber = parties.guard.scrubber()
+        self._sieve: Filter | None = None
         self.meter: Meter | None = None
         """What read the reply; None where none came."""
 
@@ -54,33 +61,40 @@ class Handover:
         wire = route.provider.wire
         events = reply.headers.get("Content-Type", "").startswith("text/event-stream")
         coding = reply.headers.get("Content-Encoding", "")
-        decoder = BodyDecoder(coding)
+        self._decoder = decoder = BodyDecoder(coding)
         if not decoder.known:
-            draft.error = f"its tokens are unknown: the reply is coded as {coding[:20]!r}"
-        sieve = wire.usage_filter() if asked_usage and events and decoder.identity else None
+            raise UpstreamUnreadableError(f"the provider coded its reply as {coding[:20]!r}")
+        self._scrubber = guard.scrubber()
+        self._sieve = wire.usage_filter() if asked_usage and events else None
         self.meter = wire.meter(route.endpoint, events=events)
-        clean_head = guard.body(head)
-        resized = sieve is not None or clean_head != head
+        resized = self._sieve is not None or not decoder.identity
         headers = guard.reply_headers(reply.headers, wire.reply_headers, resized=resized)
         await client.start(reply.status, headers, events=events)
         if head:
-            self._took(head, decoder)
-            await client.write(clean_head)
+            await self._take(head)
         async for chunk in reply.chunks:
-            self._took(chunk, decoder)
-            await client.write(chunk if sieve is None else sieve.feed(chunk))
+            await self._take(chunk)
             if client.missed_bytes > parties.patience.drain_bytes:
                 raise DrainOver
-        if sieve is not None:
-            await client.write(sieve.finish())
+        await self._hand_on(self._scrubber.finish())
+        if self._sieve is not None:
+            await client.write(self._sieve.finish())
         await client.finish()
         draft.end = "client_gone" if client.missed_bytes else "complete"
 
-    def _took(self, chunk: bytes, decoder: BodyDecoder) -> None:
+    async def _take(self, chunk: bytes) -> None:
+        """What came off the wire, to meter and agent as plain text without keys."""
         draft = self._parties.draft
         if draft.ttft_ms is None:
             draft.ttft_ms = (time.perf_counter() - self._sent) * 1000
         draft.response_bytes += len(chunk)
+        for piece in self._decoder.feed(chunk):
+            await self._hand_on(self._scrubber.feed(piece))
+        if self._decoder.problem is not None:
+            raise UpstreamUnreadableError(f"the provider's reply {self._decoder.problem}")
+
+    async def _hand_on(self, piece: bytes) -> None:
         if self.meter is not None:
-            for piece in decoder.feed(chunk):
-                self.meter.feed(piece)
+            self.meter.feed(piece)
+        sieve = self._sieve
+        await self._parties.client.write(piece if sieve is None else sieve.feed(piece))

@@ -1,7 +1,8 @@
 """What passes between agent and provider besides bodies: some headers, and never the real key."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from urllib.parse import quote
 
 from multidict import CIMultiDict
 
@@ -61,16 +62,14 @@ class KeyGuard:
             text = text.replace(secret, "[key]")
         return text
 
-    def body(self, head: bytes) -> bytes:
-        """The beginning of an error's body without the key."""
-        for secret in self._secrets:
-            head = head.replace(secret.encode(), b"[key]")
-        return head
+    def scrubber(self) -> "Scrubber":
+        """Takes the key out of one body."""
+        return Scrubber(self._secrets)
 
     def reply_headers(
         self, given: Mapping[str, str], more: frozenset[str], *, resized: bool
     ) -> CIMultiDict[str]:
-        """What goes on to the agent; without the length where that was ``resized``."""
+        """What goes on to the agent. Where the body was ``resized``, without its length and coding."""
         allowed = _REPLY_HEADERS | more
         prefixes = tuple(name for name in allowed if name.endswith("-"))
         kept: CIMultiDict[str] = CIMultiDict()
@@ -78,9 +77,50 @@ class KeyGuard:
             lower = name.lower()
             if (
                 (lower not in allowed and not lower.startswith(prefixes))
-                or (resized and lower == "content-length")
+                or (resized and lower in {"content-length", "content-encoding"})
                 or any(secret in value for secret in self._secrets)
             ):
                 continue
             kept.add(name, value)
         return kept
+
+
+class Scrubber:
+    """Blots keys out of a body, cut anywhere, and leaves its length as it is.
+
+    A key is also known as JSON and URLs may write it. Held back is only what may be the beginning
+    of one.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        written = {
+            form
+            for secret in secrets
+            for form in (secret, secret.replace("/", "\\/"), quote(secret, safe=""))
+        }
+        self._secrets = [form.encode() for form in sorted(written, key=len, reverse=True)]
+        self._held = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What may go on to the agent now."""
+        data = self._held + chunk
+        begins = len(data)
+        for secret in self._secrets:
+            if secret in data:
+                data = data.replace(secret, b"*" * len(secret))
+            begins = min(begins, _beginning(secret, data))
+        self._held = data[begins:]
+        return data[:begins] if self._held else data
+
+    def finish(self) -> bytes:
+        """What was held back at the end: it was no key."""
+        return self._held
+
+
+def _beginning(secret: bytes, data: bytes) -> int:
+    """Where the end of ``data`` begins that a longer ``data`` might show to be the secret."""
+    first = secret[:1]
+    place = data.find(first, max(0, len(data) - len(secret) + 1))
+    while place >= 0 and not secret.startswith(data[place:]):
+        place = data.find(first, place + 1)
+    return len(data) if place < 0 else place

@@ -23,10 +23,13 @@ from pacabench.proxy.upstream import (
     UpstreamRequest,
     UpstreamSilentError,
     UpstreamUnreachableError,
+    UpstreamUnreadableError,
     already_read,
     error_head,
 )
 
+_NOT_AGAIN = (UpstreamSilentError, UpstreamUnreadableError)
+"""It may be at work on the call, or it has answered: asked again, it would bill twice."""
 _ERROR = 400
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
@@ -161,7 +164,7 @@ class Tries:
             draft.sent = self._count > 1 or not isinstance(error, UpstreamUnreachableError)
             why = self._guard.text(str(error))[:MAX_ERROR]
             provider.pacer.failed(turn, why)
-            if self._client.gone or isinstance(error, UpstreamSilentError):
+            if self._client.gone or isinstance(error, _NOT_AGAIN):
                 raise
             return _Failure(why, error)
 

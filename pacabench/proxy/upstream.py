@@ -35,6 +35,10 @@ class UpstreamSilentError(UpstreamError):
     """It took the request and said nothing for too long: it may be at work on it still."""
 
 
+class UpstreamUnreadableError(UpstreamError):
+    """Its reply is in a form that it was not asked for: asked again, it would bill twice."""
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
     """What goes to the provider."""

@@ -70,8 +70,11 @@ def test_the_proxy_starts_from_byte_code_and_finds_its_libraries(image: str) -> 
         "__pycache__",
         "allow_list.py",
         "model.py",
+        "provider_tools.py",
         "proxy",
     ]
+    codings = "from pacabench.proxy.decode import BodyDecoder as B; print(B('br, zstd').known)"
+    assert run(image, "python3", "-c", codings).strip() == "True"
     compiled = "import pacabench.proxy.control as c; from pathlib import Path;"
     compiled += "print(Path(c.__cached__).is_file())"
     assert run(image, "python3", "-c", compiled).strip() == "True"

@@ -1,14 +1,22 @@
 """Streams as providers really send them: each byte reaches the agent, each token is counted."""
 
 import gzip
+import sys
 import zlib
 
+import brotli
 import orjson
 import pytest
 
 from pacabench.model import Usage
+from pacabench.proxy.patience import Patience
 from pacabench.testing import FakeProvider, Reply
-from tests.integration.proxy.conftest import OpenBench, spec_for
+from tests.integration.proxy.conftest import ONE_TRY, OpenBench, spec_for
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 WITH_USAGE = ASKED | {"stream_options": {"include_usage": True}}
@@ -89,39 +97,75 @@ async def test_the_stream_arrives_as_it_came_and_is_counted(
         ("gzip", gzip.compress),
         ("deflate", zlib.compress),
         ("gzip", lambda body: b"".join(map(gzip.compress, pieces(body, 50)))),
+        ("br", brotli.compress),
+        ("zstd", zstd.compress),
+        ("zstd", lambda body: b"".join(map(zstd.compress, pieces(body, 50)))),
+        ("gzip, br", lambda body: brotli.compress(gzip.compress(body))),
     ],
-    ids=["gzip", "deflate", "gzip in members"],
+    ids=["gzip", "deflate", "gzip in members", "br", "zstd", "zstd in frames", "gzip in br"],
 )
 @pytest.mark.parametrize("split", [1, None], ids=["bytes", "whole"])
-async def test_a_coding_that_nobody_asked_for_goes_through_and_is_counted(
+async def test_a_coding_that_nobody_asked_for_is_taken_off_and_counted(
     open_bench: OpenBench, coding: str, pack: object, split: int | None
 ) -> None:
-    body = pack(b"".join([*PLAIN, USAGE_CHUNK, DONE]))
+    plain = b"".join([*PLAIN, USAGE_CHUNK, DONE])
+    body = pack(plain)
     reply = Reply(body=body, content_encoding=coding, split_bytes=split)
     async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
-        raw = await it.send_raw(raw_request(orjson.dumps(WITH_USAGE)))
+        got = await it.post("/chat/completions", WITH_USAGE)
         [record] = await it.settled()
     assert provider.books[0].headers["accept-encoding"] == "identity"
-    assert f"content-encoding: {coding}" in raw.decode("latin-1").lower()
+    assert "content-encoding" not in got.headers
+    assert got.content == plain
     assert record.usage == COUNTED
     assert record.response_bytes == len(body)
 
 
-@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br"])
-async def test_what_cannot_be_read_is_unknown_and_not_zero(
-    open_bench: OpenBench, coding: str
+@pytest.mark.parametrize(
+    ("coding", "pack"),
+    [("br", brotli.compress), ("gzip, zstd", lambda b: zstd.compress(gzip.compress(b)))],
+)
+async def test_the_chunk_that_only_the_proxy_asked_for_is_taken_out_of_coded_streams_too(
+    open_bench: OpenBench, coding: str, pack: object
 ) -> None:
-    body = b"\x28\xb5\x2f\xfd whatever this says"
-    reply = Reply(body=body, content_encoding=coding, content_type="application/json")
+    body = pack(b"".join([*PLAIN, USAGE_CHUNK, DONE]))
+    reply = Reply(body=body, content_encoding=coding, split_bytes=3)
     async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
-        raw = await it.send_raw(raw_request(orjson.dumps(ASKED | {"stream": False})))
+        got = await it.post("/chat/completions", ASKED)
         [record] = await it.settled()
-    assert body in raw
-    assert (record.end, record.usage, record.usage_source) == ("complete", None, "none")
+    assert got.content == b"".join([*PLAIN, DONE])
+    assert record.usage == COUNTED
+
+
+@pytest.mark.parametrize("coding", ["compress", "gzip, dcz"])
+@pytest.mark.parametrize("patience", [ONE_TRY, Patience(retry_for_s=20)])
+async def test_what_cannot_be_read_is_not_handed_on_and_not_asked_for_again(
+    open_bench: OpenBench, coding: str, patience: Patience
+) -> None:
+    reply = Reply(body=b"whatever", content_encoding=coding, content_type="application/json")
+    async with (
+        FakeProvider(lambda _: reply) as provider,
+        open_bench(spec_for(provider), patience=patience) as it,
+    ):
+        got = await it.post("/chat/completions", ASKED | {"stream": False})
+        [record] = await it.settled()
+    assert got.status == 502
+    assert len(provider.books) == 1
+    assert (record.end, record.usage, record.usage_source) == ("upstream_error", None, "none")
     assert record.may_be_billed
     assert not record.is_counted
-    assert not record.is_provider_failure
     assert repr(coding) in record.error
+
+
+async def test_what_is_badly_coded_breaks_off(open_bench: OpenBench) -> None:
+    packed = brotli.compress(b"".join(PLAIN))
+    reply = Reply(body=packed[:-9] + b"\xff" * 90, content_encoding="br")
+    async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        with pytest.raises(Exception, match="payload is not completed"):
+            await it.post("/chat/completions", WITH_USAGE)
+        [record] = await it.settled()
+    assert (record.end, record.is_provider_failure) == ("upstream_error", True)
+    assert "not what it says" in record.error
 
 
 async def test_an_end_without_usage_is_unknown_and_not_zero(open_bench: OpenBench) -> None:
@@ -150,12 +194,3 @@ async def test_usage_that_is_half_known_stays_half_known_when_the_stream_breaks(
 
 def pieces(body: bytes, size: int) -> list[bytes]:
     return [body[start : start + size] for start in range(0, len(body), size)]
-
-
-def raw_request(body: bytes) -> bytes:
-    head = (
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-        "Authorization: Bearer pb-virtual-abcdef\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body

@@ -2,8 +2,9 @@
 
 import asyncio
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 
@@ -27,7 +28,13 @@ from pacabench.sandbox.docker.images.wheels import install_wheels
 
 PARTS = ("__init__.py", "allow_list.py", "model.py", "provider_tools.py", "proxy")
 """Of the pacabench package: all that the proxy imports."""
-LIBRARIES = ("aiohttp", "orjson")
+LIBRARIES: Mapping[str, str] = {
+    "aiohttp": "",
+    "backports.zstd": 'python_version < "3.14"',
+    "brotli": "",
+    "orjson": "",
+}
+"""What it needs, and where."""
 _DOCKERFILE = "sidecar/Dockerfile"
 _ADD_SITE = "agent-python/add_site.py"
 
@@ -85,11 +92,20 @@ class _SidecarStep:
         await build_step(self, base, context, site)
 
 
+def _requirement(name: str) -> str:
+    """A line for pip: the version that the harness has, where it has one."""
+    try:
+        pinned = f"{name}=={version(name)}"
+    except PackageNotFoundError:  # the harness's Python has it built in; the image's may not
+        pinned = name
+    return f"{pinned}; {LIBRARIES[name]}\n" if LIBRARIES[name] else f"{pinned}\n"
+
+
 def _sidecar_step(base_id: str) -> _SidecarStep:
     package = Path(str(files("pacabench")))
     modules = (path.relative_to(package) for path in package.rglob("*.py"))
     code = scan_paths(package, (str(path) for path in modules if path.parts[0] in PARTS))
-    requirements = "".join(f"{name}=={version(name)}\n" for name in LIBRARIES)
+    requirements = "".join(map(_requirement, LIBRARIES))
     recipe = (read_resource(_DOCKERFILE), read_resource(_ADD_SITE))
     key = content_key(LAYOUT, base_id, *recipe, requirements, pack([("", code)]))
     return _SidecarStep(key, requirements, code)

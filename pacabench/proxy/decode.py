@@ -1,7 +1,7 @@
 """Takes content codings off replies: what is coded can be neither metered nor looked through.
 
-The proxy asks for no coding at all; this is for those who insist. A few bytes can stand for millions:
-what comes out does so in pieces of a bounded size, and no more than a bounded sum of them is read.
+The proxy asks for no coding at all; this is for those who insist. A few bytes can stand for
+millions: what comes out does so in pieces of a bounded size, and in all it is bounded as well.
 """
 
 import sys

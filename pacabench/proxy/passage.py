@@ -69,7 +69,7 @@ class KeyGuard:
     def reply_headers(
         self, given: Mapping[str, str], more: frozenset[str], *, resized: bool
     ) -> CIMultiDict[str]:
-        """What goes on to the agent. Where the body was ``resized``, without its length and coding."""
+        """What goes on to the agent; without length and coding where the body is ``resized``."""
         allowed = _REPLY_HEADERS | more
         prefixes = tuple(name for name in allowed if name.endswith("-"))
         kept: CIMultiDict[str] = CIMultiDict()

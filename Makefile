@@ -51,6 +51,7 @@ bench: $(STAMP)
 	@images/prepare-machine
 	$(BIN)/python benchmarks/docker_overhead.py
 	$(BIN)/python benchmarks/hardening_cost.py
+	$(BIN)/python benchmarks/large_run.py
 
 gsm8k: $(STAMP)
 	@images/prepare-machine

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,8 +17,9 @@ from pacabench.datasets.base import Dataset
 from pacabench.datasets.load import load_dataset
 from pacabench.errors import ConfigError, UsageError
 from pacabench.evaluators.base import Evaluator
-from pacabench.evaluators.factory import check_cases, make_evaluator
+from pacabench.evaluators.factory import CaseCheck, make_evaluator
 from pacabench.events import Listener, Preparing
+from pacabench.model import Case
 from pacabench.providers import clean_agent_env, clean_service_env, provider_specs
 from pacabench.proxy.control import ProviderSpec
 from pacabench.sandbox.base import SandboxAgent
@@ -92,10 +93,13 @@ async def load_benchmark(
     providers, default = provider_specs(loaded)
     notices = list(loaded.notices)
     agents = [_resolve(agent, loaded, notices) for agent in agent_configs]
-    datasets = [await _load(item, loaded, listener) for item in dataset_configs]
+    checks = {name: CaseCheck(evaluator, selection.limit) for name, evaluator in evaluators.items()}
+    datasets = [
+        await _load(item, loaded, listener, checks[item.name].take) for item in dataset_configs
+    ]
     for dataset in datasets:
         notices.extend(dataset.notices)
-        check_cases(evaluators[dataset.name], dataset.cases[: selection.limit])
+        checks[dataset.name].finish()
     scanned = {agent.name: await asyncio.to_thread(_scan, agent) for agent in agents}
     return Benchmark(
         loaded=loaded,
@@ -111,7 +115,9 @@ async def load_benchmark(
     )
 
 
-async def _load(item: DatasetConfig, loaded: LoadedConfig, listener: Listener) -> Dataset:
+async def _load(
+    item: DatasetConfig, loaded: LoadedConfig, listener: Listener, seen: Callable[[Case], None]
+) -> Dataset:
     if item.prepare is not None:
         listener(Preparing(f"data set {item.name}"))
     cancelled = threading.Event()
@@ -123,6 +129,7 @@ async def _load(item: DatasetConfig, loaded: LoadedConfig, listener: Listener) -
             loaded.cache_directory,
             environ=loaded.environ,
             cancelled=cancelled.is_set,
+            seen=seen,
         )
     finally:
         cancelled.set()

@@ -1,10 +1,11 @@
 """What a run tells whoever watches it. The CLI turns these into bars or lines."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from pacabench.model import CaseKey, CaseResult, MeteredCall
+from pacabench.figures import CallFigures
+from pacabench.model import CaseKey, CaseResult, MeteredCall, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,10 @@ class RunStarted:
     sandbox: str
     planned: dict[str, int]
     """Agent name to number of cases, those already decided included."""
-    decided: tuple[CaseResult, ...]
+    decided: tuple[CaseResult | Verdict, ...]
     """Results of earlier sessions that stand."""
-    earlier_calls: tuple[MeteredCall, ...] = ()
-    """LLM calls of earlier sessions."""
+    earlier_calls: Mapping[str, CallFigures] = field(default_factory=dict)
+    """Agent name to LLM calls of earlier sessions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """Books of LLM calls and of ways out while a run goes on: priced, journalled, handed on."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pacabench.estimate import with_estimate
 from pacabench.events import CallFinished, Listener
+from pacabench.figures import CallFigures
 from pacabench.model import CallRecord, CaseEgress, CaseKey, EgressRecord, MeteredCall
 from pacabench.proxy.excerpt import CallText
 
@@ -28,8 +30,6 @@ class Ledger:
     """Takes every call when it ends, from whichever sandbox.
 
     Args:
-        keys: what the run is about. An attempt's id begins with the digest of its key, so that a
-            call which is heard of late still finds its case.
         cost: prices a call.
         journal: puts a call on disk.
         egress_journal: puts a way out to the web on disk.
@@ -38,14 +38,15 @@ class Ledger:
 
     def __init__(
         self,
-        keys: Iterable[CaseKey],
         *,
         cost: Cost,
         journal: Journal,
         listener: Listener,
         egress_journal: EgressJournal = lambda _: None,
     ) -> None:
-        self._keys = {key.digest: key for key in keys}
+        self.usage: defaultdict[tuple[str, str], CallFigures] = defaultdict(CallFigures)
+        """Agent and data set to the figures of all their calls, earlier sessions' included."""
+        self._keys: dict[str, CaseKey] = {}
         self._cost = cost
         self._journal = journal
         self._egress_journal = egress_journal
@@ -53,8 +54,17 @@ class Ledger:
         self._open: dict[str, _Attempt] = {}
         self._texts: dict[str, CallText] = {}
 
-    def open(self, attempt_id: str) -> None:
-        """Collect the calls of this attempt."""
+    def recall(self, calls: Iterable[MeteredCall]) -> None:
+        """Take calls of earlier sessions into ``usage``. Once, before the first attempt."""
+        for metered in calls:
+            self.usage[metered.key.agent, metered.key.dataset].add(metered)
+
+    def open(self, attempt_id: str, key: CaseKey) -> None:
+        """Collect the calls of this attempt.
+
+        Its case is known for good: a call that is heard of late still finds it.
+        """
+        self._keys[attempt_id] = key
         self._open[attempt_id] = _Attempt()
 
     def close(self, attempt_id: str) -> None:
@@ -68,10 +78,10 @@ class Ledger:
     def take(self, call: CallRecord) -> None:
         """A call ended. It was handed to the journal when this returns.
 
-        One of no attempt of this run (the proxy refused it before anything was bound) is dropped.
+        One of no attempt (the proxy refused it before anything was bound) is dropped.
         """
         text = self._texts.pop(call.call_id, None)
-        key = self._keys.get(call.attempt_id.partition("-")[0])
+        key = self._keys.get(call.attempt_id)
         if key is None:
             return
         if text is not None:
@@ -80,11 +90,12 @@ class Ledger:
             self._open[call.attempt_id].calls.append(call)
         metered = MeteredCall(key=key, call=call, cost_usd=self._cost(call))
         self._journal(metered)
+        self.usage[key.agent, key.dataset].add(metered)
         self._listener(CallFinished(metered))
 
     def take_egress(self, way: EgressRecord) -> None:
         """A way out ended. It was handed to the journal when this returns; else as :meth:`take`."""
-        key = self._keys.get(way.attempt_id.partition("-")[0])
+        key = self._keys.get(way.attempt_id)
         if key is not None:
             self._egress_journal(CaseEgress(key, way))
 

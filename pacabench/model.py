@@ -6,6 +6,7 @@ from disk or from a pipe they are validated by pydantic (``TypeAdapter``) in the
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -93,11 +94,23 @@ class PlannedAttempt:
     """An attempt that has yet to be made."""
 
     key: CaseKey
-    case: Case
+    cases: Sequence[Case] = field(repr=False)
+    """The data set's; large ones are read from disk case by case, see :attr:`case`."""
+    place: int
+    """Of the case in ``cases``."""
     number: int
     """1 for a case's first attempt in the run; earlier sessions count."""
     attempt_id: str
     """Unique, never reused: key digest and a nonce."""
+
+    @property
+    def case(self) -> Case:
+        """What the agent is asked.
+
+        Raises:
+            DatasetError: its file is not what it was any more.
+        """
+        return self.cases[self.place]
 
 
 def new_attempt_id(key: CaseKey) -> str:
@@ -352,3 +365,33 @@ class CaseResult:
     provider_wait_ms: float | None = None
     """Of ``duration_ms``: time in which at least one of its LLM calls was under way. None where
     nobody measured it."""
+
+    @property
+    def verdict(self) -> "Verdict":
+        """What counts of it."""
+        score = Score(self.evaluation.score) if self.evaluation is not None else None
+        return Verdict(
+            self.attempt_id, self.key, self.number, self.outcome, self.duration_ms, score
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What counts of an :class:`Evaluation`."""
+
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What counts of a :class:`CaseResult`: 100,000 of these fit where a few long answers do.
+
+    Fields are named as there, so that the journal's lines can be read as these, too.
+    """
+
+    attempt_id: str
+    key: CaseKey
+    number: int
+    outcome: Outcome
+    duration_ms: float
+    evaluation: Score | None

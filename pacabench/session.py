@@ -4,6 +4,7 @@ A run has as many sessions as harnesses worked on it; ``run.py`` begins each one
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +24,12 @@ from pacabench.events import (
     RunStarted,
     Stopping,
 )
+from pacabench.figures import CallFigures
 from pacabench.ledger import Ledger
+from pacabench.memory import building
 from pacabench.model import CaseResult, Outcome, PlannedAttempt
 from pacabench.owner import current_owner
-from pacabench.plan import case_keys, plan_run, planned_cases
+from pacabench.plan import plan_attempts, plan_cases, planned_counts
 from pacabench.pricing import Pricer
 from pacabench.provenance import sandbox_record
 from pacabench.proxy.patience import Patience
@@ -34,7 +37,7 @@ from pacabench.sandbox.base import Sandbox, SandboxContext
 from pacabench.sandbox.factory import open_sandbox
 from pacabench.sandbox.pool import SessionPool, most_sessions
 from pacabench.scheduler import Execute, Policy, Record, Schedule, Stop
-from pacabench.stats import Summary, summarise
+from pacabench.stats import Totals, add_up
 from pacabench.store import RunStore
 
 GRACE_S = 60.0
@@ -49,7 +52,7 @@ class RunReport:
 
     run_id: str
     run_dir: Path
-    summary: Summary
+    summary: Totals
     infrastructure_left: int
     """Cases whose deciding attempt was no fault of the agent."""
     pending: int
@@ -95,28 +98,26 @@ async def carry_out(job: Job) -> RunReport:
     for text in (*store.repairs, *benchmark.notices):
         job.listener(Notice("warning", text))
     limit, epochs = benchmark.selection.limit, benchmark.loaded.config.config.epochs
-    keys = case_keys(benchmark.names, benchmark.datasets, limit=limit, epochs=epochs)
+    with building():
+        cases = plan_cases(benchmark.names, benchmark.datasets, limit=limit, epochs=epochs)
+    keys = [case.key for case in cases]
     pricer = Pricer(benchmark.providers, benchmark.loaded.config.prices)
     ledger = Ledger(
-        keys,
         cost=pricer.cost,
         journal=store.append_call,
         egress_journal=store.append_egress,
         listener=job.listener,
     )
     store.import_spool(keys, pricer.cost)
-    planned = plan_run(
-        benchmark.names,
-        benchmark.datasets,
-        limit=limit,
-        epochs=epochs,
+    planned = plan_attempts(
+        cases,
         deciding=store.deciding(),
         attempts_made=store.attempts_made(),
         retry=job.retry,
     )
     store.begin_session(
         prices_version=pricer.version,
-        planned_cases=planned_cases(
+        planned_cases=planned_counts(
             benchmark.names, benchmark.datasets, limit=limit, epochs=epochs
         ),
         config_path=str(benchmark.loaded.path),
@@ -126,8 +127,11 @@ async def carry_out(job: Job) -> RunReport:
         async with open_sandbox(benchmark.kind, _context(job, ledger)) as sandbox:
             store.import_spool(keys, pricer.cost)  # salvaged by the sandbox from a dead session
             store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))
+            ledger.recall(store.calls())
             await _work(job, sandbox, planned, ledger)
-    report = _report(job)
+    else:
+        ledger.recall(store.calls())
+    report = _report(job, ledger)
     store.end_session("stopped" if report.pending else "finished")
     return report
 
@@ -179,7 +183,7 @@ async def _work(
         waited_ms=ledger.waited_ms,
         follow=ledger.follow if config.timeout_excludes_provider_wait else None,
     )
-    _announce(job)
+    _announce(job, ledger)
     policy = Policy(
         concurrency=config.concurrency,
         max_retries=config.max_retries,
@@ -210,7 +214,7 @@ async def _work(
 
 def _executor(job: Job, workshop: Workshop, ledger: Ledger) -> Execute:
     async def execute(planned: PlannedAttempt) -> CaseResult:
-        ledger.open(planned.attempt_id)
+        ledger.open(planned.attempt_id, planned.key)
         job.listener(AttemptStarted(planned.key, planned.number))
         try:
             return await run_attempt(planned, workshop)
@@ -228,8 +232,11 @@ def _recorder(job: Job) -> Record:
     return record
 
 
-def _announce(job: Job) -> None:
+def _announce(job: Job, ledger: Ledger) -> None:
     store, job.announced = job.store, True
+    earlier: defaultdict[str, CallFigures] = defaultdict(CallFigures)
+    for (agent, _), figures in ledger.usage.items():
+        earlier[agent].merge(figures)
     counts = {
         agent: sum(of_agent.values()) for agent, of_agent in store.manifest.planned_cases.items()
     }
@@ -239,7 +246,7 @@ def _announce(job: Job) -> None:
             sandbox=store.manifest.sandbox.kind,
             planned=counts,
             decided=tuple(store.deciding().values()),
-            earlier_calls=tuple(store.calls()) if store.results else (),
+            earlier_calls=earlier,
         )
     )
 
@@ -249,9 +256,10 @@ async def _tell_of_stop(job: Job, grace_s: float) -> None:
     job.listener(Stopping(grace_s))
 
 
-def _report(job: Job) -> RunReport:
+def _report(job: Job, ledger: Ledger) -> RunReport:
     store = job.store
-    summary = summarise(store.results, store.calls(), store.manifest.planned_cases)
+    with building():
+        summary = add_up(store.results, ledger.usage, store.manifest.planned_cases)
     return RunReport(
         run_id=store.manifest.run_id,
         run_dir=store.run_dir,

@@ -20,7 +20,7 @@ from pacabench.events import Listener
 from pacabench.model import JSON, CallRecord, Case, CaseKey, new_attempt_id
 from pacabench.proxy.control import LANE_PORT, WEB_PORT, ProviderSpec
 from pacabench.sandbox.base import SandboxAgent, SandboxContext
-from pacabench.sandbox.docker.images import AgentImage
+from pacabench.sandbox.docker.images.agent import AgentImage
 from pacabench.sandbox.docker.labels import ROLE, Role
 from pacabench.sandbox.docker.lanes import Lane
 from pacabench.sandbox.docker.profile import WORK_DIR, AgentBox

@@ -27,7 +27,7 @@ from pacabench.errors import PacabenchError, SandboxError
 from pacabench.events import Listener
 from pacabench.owner import current_owner
 from pacabench.sandbox.docker.engine import open_engine
-from pacabench.sandbox.docker.images import ensure_sidecar_image
+from pacabench.sandbox.docker.images.sidecar import ensure_sidecar_image
 from pacabench.sandbox.docker.labels import RunLabels
 from pacabench.sandbox.docker.sandbox import describe_engine
 from pacabench.sandbox.docker.sweep import remove_session, sweep

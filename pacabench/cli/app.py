@@ -1,39 +1,77 @@
-"""All commands, put together."""
+"""All commands, put together. A command's module is imported when it is asked for.
 
-from typing import Annotated
+All of them together take most of a second to import, which `show` need not pay for `doctor`.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pacabench import __version__
-from pacabench.cli import images
-from pacabench.cli.cleaning import clean
-from pacabench.cli.comparing import compare
-from pacabench.cli.doctor import doctor
-from pacabench.cli.exporting import export
 from pacabench.cli.output import write_result
-from pacabench.cli.project import init, show_config
-from pacabench.cli.running import resume, retry, run
-from pacabench.cli.showing import show
+
+_MODULES = {
+    "init": "project",
+    "run": "running",
+    "resume": "running",
+    "retry": "running",
+    "show": "showing",
+    "compare": "comparing",
+    "export": "exporting",
+    "show-config": "project",
+    "doctor": "doctor",
+    "clean": "cleaning",
+    "images": "images",
+}
+"""Command to the module of this package that has it, as a function or as an ``app`` of its own."""
+_SETTINGS: dict[str, Any] = {
+    "pretty_exceptions_enable": False,  # they show values of variables, keys among them
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+    "rich_markup_mode": None,
+}
+
+
+@cache
+def _command(name: str) -> Any:
+    module = import_module(f"pacabench.cli.{_MODULES[name]}")
+    alone = typer.Typer(add_completion=False, **_SETTINGS)
+    if (group := getattr(module, "app", None)) is not None:
+        alone.add_typer(group, name=name)
+    else:
+        alone.command(name)(getattr(module, name.replace("-", "_")))
+    return typer.main.get_group(alone).commands[name]
+
+
+class _Commands(Mapping[str, Any]):
+    """Every command by its name, made when it is looked up."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in _MODULES:
+            raise KeyError(name)
+        return _command(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+
+class _Group(TyperGroup):
+    """The group of all commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = _Commands()
+
 
 app = typer.Typer(
-    name="pacabench",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,  # shows values of variables, keys among them
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode=None,
+    name="pacabench", cls=_Group, no_args_is_help=True, add_completion=True, **_SETTINGS
 )
-app.command()(init)
-app.command()(run)
-app.command()(resume)
-app.command()(retry)
-app.command()(show)
-app.command()(compare)
-app.command()(export)
-app.command("show-config")(show_config)
-app.add_typer(images.app, name="images")
-app.command()(doctor)
-app.command()(clean)
 
 
 def _version(asked: bool) -> None:

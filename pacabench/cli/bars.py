@@ -13,9 +13,9 @@ from rich.text import Text
 
 from pacabench.cli.figures import short_count, short_duration, short_eta
 from pacabench.cli.tally import AgentTally, Running, Tally
+from pacabench.figures import CallFigures
 from pacabench.report.printable import printable
 from pacabench.report.wording import ESTIMATED, case_name, dollars
-from pacabench.stats import CallFigures
 
 _FEWEST_ROWS = 3
 _NARROW = 72

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from pacabench.cli.exit import ExitCode
-from pacabench.cli.logs import LogFormat, configure_logs
+from pacabench.cli.logs import configure_logs
+from pacabench.cli.options import LogFormat
 from pacabench.cli.output import write_result
 from pacabench.cli.progress import open_progress
 from pacabench.report.printable import printable

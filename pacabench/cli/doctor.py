@@ -28,18 +28,18 @@ from pacabench.cli.checks import (
     limit_checks,
 )
 from pacabench.cli.exit import ExitCode
-from pacabench.cli.logs import LogFormat, configure_logs
-from pacabench.cli.options import CONFIG_FILE, AsJson, CacheDir, Config
+from pacabench.cli.logs import configure_logs
+from pacabench.cli.options import CONFIG_FILE, AsJson, CacheDir, Config, LogFormat
 from pacabench.cli.output import result_console, write_result
 from pacabench.config.load import LoadedConfig, key_names, load_config
 from pacabench.config.provider_names import PROVIDER_KEYS
 from pacabench.errors import ConfigError, PacabenchError, UsageError
 from pacabench.report.printable import printable_block
 from pacabench.sandbox.docker.engine import Engine, open_engine
-from pacabench.sandbox.docker.images import list_images
 from pacabench.sandbox.docker.images.base import DEFAULT_BASE
 from pacabench.sandbox.docker.images.build import find_image
 from pacabench.sandbox.docker.images.debian import engine_architecture, why_not
+from pacabench.sandbox.docker.images.inventory import list_images
 
 SCHEMA_VERSION = 1
 _STYLES = {"ok": "green", "note": "yellow", "missing": "bold red"}

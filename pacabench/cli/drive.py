@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 
 from pacabench.cli.ending import conclude, say_interrupted
 from pacabench.cli.exit import ExitCode
-from pacabench.cli.logs import LogFormat, configure_logs
+from pacabench.cli.logs import configure_logs
+from pacabench.cli.options import LogFormat
 from pacabench.cli.progress import Progress, open_progress
 from pacabench.cli.signals import stop_on_signals
 from pacabench.errors import PacabenchError

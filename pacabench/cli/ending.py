@@ -3,7 +3,8 @@
 import contextlib
 
 from pacabench.cli.exit import ExitCode, say_error, say_warning
-from pacabench.cli.logs import LogFormat, log_finished
+from pacabench.cli.logs import log_finished
+from pacabench.cli.options import LogFormat
 from pacabench.cli.output import result_console, write_result
 from pacabench.cli.runs import name_for
 from pacabench.report.tables import summary_view

@@ -12,13 +12,14 @@ from rich.text import Text
 
 from pacabench.benchmark import resolve_agents
 from pacabench.cli.figures import short_age, short_size
-from pacabench.cli.logs import LogFormat, configure_logs
+from pacabench.cli.logs import configure_logs
 from pacabench.cli.options import (
     CONFIG_FILE,
     Agents,
     AsJson,
     CacheDir,
     Config,
+    LogFormat,
     LogFormatOption,
     Quiet,
     chosen,
@@ -30,13 +31,10 @@ from pacabench.config.load import LoadedConfig, load_config
 from pacabench.report.printable import printable
 from pacabench.sandbox.base import SandboxAgent
 from pacabench.sandbox.docker.engine import open_engine
-from pacabench.sandbox.docker.images import (
-    ImageInfo,
-    ensure_agent_image,
-    ensure_service_image,
-    ensure_sidecar_image,
-    list_images,
-)
+from pacabench.sandbox.docker.images.agent import ensure_agent_image
+from pacabench.sandbox.docker.images.inventory import ImageInfo, list_images
+from pacabench.sandbox.docker.images.service import ensure_service_image
+from pacabench.sandbox.docker.images.sidecar import ensure_sidecar_image
 
 app = typer.Typer(help="Make or list the images that agents run in.", no_args_is_help=True)
 

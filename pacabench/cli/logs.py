@@ -6,12 +6,12 @@ JSON lines are ASCII only (everything else is escaped), because part of it was c
 import json
 import logging
 import sys
-from enum import StrEnum
 from typing import Any
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from pacabench.cli.options import LogFormat
 from pacabench.events import (
     AttemptFinished,
     AttemptStarted,
@@ -26,16 +26,9 @@ from pacabench.events import (
 )
 from pacabench.model import CaseKey, CaseResult, MeteredCall
 from pacabench.report.printable import printable
-from pacabench.stats import AgentSummary
+from pacabench.stats import Counts
 
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "danger": logging.CRITICAL}
-
-
-class LogFormat(StrEnum):
-    """How progress and log messages are written."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 def configure_logs(log_format: LogFormat) -> None:
@@ -161,7 +154,7 @@ def _result_fields(result: CaseResult) -> dict[str, Any]:
     }
 
 
-def log_finished(run_id: str, total: AgentSummary, exit_code: int) -> None:
+def log_finished(run_id: str, total: Counts, exit_code: int) -> None:
     """Write the last JSON line of a run."""
     structlog.stdlib.get_logger("pacabench.run").info(
         "run_finished",

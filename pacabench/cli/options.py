@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from pacabench.cli.logs import LogFormat
 from pacabench.config.problems import nearest
 from pacabench.errors import UsageError
 from pacabench.model import Outcome
@@ -20,6 +19,13 @@ class SandboxKind(StrEnum):
 
     DOCKER = "docker"
     PROCESS = "process"
+
+
+class LogFormat(StrEnum):
+    """How progress and log messages are written."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 def _positive(value: float | None) -> float | None:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from pacabench.aio import settle
 from pacabench.cli.lines import stopping_line
-from pacabench.cli.logs import LogFormat
+from pacabench.cli.options import LogFormat
 from pacabench.cli.output import HonestConsole
 from pacabench.cli.tally import Tally
 from pacabench.cli.views import JsonView, LineView, LiveView, QuietView, View

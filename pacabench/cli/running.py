@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from pacabench.cli.drive import drive
-from pacabench.cli.logs import LogFormat
 from pacabench.cli.options import (
     CONFIG_FILE,
     AcceptChanges,
@@ -20,6 +19,7 @@ from pacabench.cli.options import (
     Epochs,
     FailUnder,
     Limit,
+    LogFormat,
     LogFormatOption,
     Quiet,
     RunName,

@@ -15,8 +15,8 @@ from pacabench.events import (
     RunStarted,
     Stopping,
 )
-from pacabench.model import CaseKey, CaseResult, MeteredCall, Outcome
-from pacabench.stats import CallFigures
+from pacabench.figures import CallFigures
+from pacabench.model import CaseKey, CaseResult, MeteredCall, Outcome, Verdict
 
 
 @dataclass(slots=True)
@@ -114,8 +114,8 @@ class Tally:
         self.agents = {name: AgentTally(planned) for name, planned in event.planned.items()}
         for result in event.decided:
             self._decide(result)
-        for call in event.earlier_calls:
-            self._add_call(call)
+        for name, figures in event.earlier_calls.items():
+            self.agent(name).usage.merge(figures)
 
     def _begin(self, key: CaseKey, number: int) -> None:
         now_s = self.clock()
@@ -126,7 +126,7 @@ class Tally:
         if (earlier := self.outcomes.pop(key, None)) is not None:
             agent.count(earlier, -1)
 
-    def _decide(self, result: CaseResult) -> None:
+    def _decide(self, result: CaseResult | Verdict) -> None:
         self.outcomes[result.key] = result.outcome
         self.agent(result.key.agent).count(result.outcome)
 
@@ -135,7 +135,9 @@ class Tally:
 
     def agent(self, name: str) -> AgentTally:
         """The numbers of ``name``, made when they are first asked for."""
-        return self.agents.setdefault(name, AgentTally(0))
+        if name not in self.agents:
+            self.agents[name] = AgentTally(0)
+        return self.agents[name]
 
     @property
     def scripted(self) -> bool:

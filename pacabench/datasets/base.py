@@ -1,10 +1,37 @@
 """What a loaded data set is, and what a row is before it becomes a case."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from pacabench.model import Case
+
+
+class StoredCases(Sequence[Case]):
+    """Cases that stay on disk: one is in memory while it is used.
+
+    Reading one raises :class:`~pacabench.errors.DatasetError` when its file is not what it was.
+    """
+
+    def __init__(self, ids: Sequence[str], read: Callable[[int], Case]) -> None:
+        self.ids = ids
+        """The case ids, in order."""
+        self._read = read
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, place: int) -> Case: ...
+    @overload
+    def __getitem__(self, place: slice) -> "StoredCases": ...
+    def __getitem__(self, place: int | slice) -> "Case | StoredCases":
+        places = range(len(self.ids))[place]
+        if isinstance(places, int):
+            return self._read(places)
+        return StoredCases(
+            [self.ids[number] for number in places], lambda number: self._read(places[number])
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +45,13 @@ class Dataset:
     notices: tuple[str, ...] = ()
     """What the user should know, and what is no error."""
 
+    @property
+    def case_ids(self) -> Sequence[str]:
+        """Of all cases, in their order; reads none of them."""
+        if isinstance(self.cases, StoredCases):
+            return self.cases.ids
+        return [case.case_id for case in self.cases]
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -28,6 +62,8 @@ class Row:
     """Where it begins, from 1."""
     number: int | None = None
     """Which one of an array, from 1: many can stand on one line. None in JSON lines."""
+    offset: int = 0
+    """Bytes of the file before its line; of JSON lines only."""
 
     @property
     def place(self) -> str:

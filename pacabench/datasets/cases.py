@@ -8,7 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pacabench.columns import MISSING, find, root_of, without, without_root
 from pacabench.config.schema import DatasetConfig
@@ -23,6 +23,17 @@ class _RowError(ValueError):
     """Why a row cannot be a case."""
 
 
+class MadeCase(NamedTuple):
+    """A case, and what of it and of its row is kept."""
+
+    case: Case
+    content: bytes
+    """All that it says, as JSON."""
+    line: int
+    offset: int
+    """Of its row in the file, in bytes."""
+
+
 @dataclass(slots=True)
 class CaseMaker:
     """Makes the cases of one data set, in order."""
@@ -34,45 +45,78 @@ class CaseMaker:
     """Columns in ``hide`` that no row had so far."""
     telling: set[str] | None = None
     """Columns that agents see and that said the expected answer in every row so far."""
-    _places: dict[str, str] = field(default_factory=dict)
+    _places: dict[str, int | str] = field(default_factory=dict)
     _copies: Counter[str] = field(default_factory=Counter)
+    _hidden: bool = field(init=False)
+    _taken: frozenset[str] = field(init=False)
+    """Columns that are no metadata."""
+    _named: frozenset[str] = field(init=False)
+    """Roles whose column the configuration names."""
+    _nested: bool = field(init=False)
+    """Some of them may be paths."""
 
     def __post_init__(self) -> None:
-        self.unseen = set(self.config.hide) - {"case_id"}
+        columns, hide = self.config.input_map, self.config.hide
+        self.unseen = set(hide) - {"case_id"}
+        self._hidden = not {"case_id", columns.case_id}.isdisjoint(hide)
+        self._taken = frozenset(
+            (columns.expected, columns.input, columns.history, columns.case_id, *hide)
+        )
+        self._named = frozenset(columns.model_fields_set)
+        self._nested = any("." in name for name in self._taken)
 
-    def make(self, rows: Iterable[Row | BadRow]) -> Iterator[Case | BadRow]:
+    def make(self, rows: Iterable[Row | BadRow]) -> Iterator[MadeCase | BadRow]:
         """Each row as a case, or what is wrong with it."""
         for row in rows:
             if isinstance(row, BadRow):
                 yield row
                 continue
             try:
-                yield self._case(row)
+                yield self._first(row)
             except ValueError as error:
                 yield BadRow(str(error), row.line, row.number)
 
-    def _case(self, row: Row) -> Case:
-        columns = self.config.input_map
+    def again(self, row: Row, case_id: str) -> MadeCase:
+        """The case that ``row`` was made into before, under this id.
+
+        Raises:
+            ValueError: it cannot have been this row.
+        """
+        return self._case(row, case_id)
+
+    def _first(self, row: Row) -> MadeCase:
+        made = self._case(row, None)
+        case_id = made.case.case_id
+        if case_id in self._places:
+            first = self._places[case_id]
+            raise _RowError(f"duplicate case id {case_id[:80]!r}, first on line {first}")
+        self._places[case_id] = row.line if row.number is None else row.place
+        if self.unseen:
+            self.unseen -= {name for name in self.unseen if find(row.value, name) is not MISSING}
+        self._watch(made.case.metadata, made.case.expected)
+        return made
+
+    def _case(self, row: Row, case_id: str | None) -> MadeCase:
         question = self._required(row, "input")
         expected = self._optional(row, "expected")
         history = self._history(row)
-        self.unseen -= {name for name in self.unseen if find(row.value, name) is not MISSING}
         metadata = self._metadata(row.value)
-        visible = encode([question, history, metadata])
         withheld = self._withheld(row.value)
-        encode([expected, withheld])
-        self._watch(metadata, expected)
-        return Case(
+        if case_id is None:
+            case_id = self._case_id(row, [question, history, metadata])
+        content = encode([case_id, question, expected, history, metadata, withheld])
+        case = Case(
             dataset=self.config.name,
-            case_id=self._case_id(row, visible),
+            case_id=case_id,
             input=question,
             expected=expected,
             history=tuple(history),
             metadata=metadata,
             withheld=withheld,
-            hidden=not {"case_id", columns.case_id}.isdisjoint(self.config.hide),
+            hidden=self._hidden,
             where=f"{self.file}:{row.place}",
         )
+        return MadeCase(case, content, row.line, row.offset)
 
     def _required(self, row: Row, role: str) -> JSON:
         column = getattr(self.config.input_map, role)
@@ -87,7 +131,7 @@ class CaseMaker:
 
     def _optional(self, row: Row, role: str) -> JSON:
         """A column that may be missing, unless the configuration names it."""
-        if role in self.config.input_map.model_fields_set:
+        if role in self._named:
             return self._required(row, role)
         value = find(row.value, getattr(self.config.input_map, role))
         return None if value is MISSING else value
@@ -103,6 +147,8 @@ class CaseMaker:
 
     def _metadata(self, row: dict[str, Any]) -> dict[str, JSON]:
         """The other columns. The one that holds the expected answer goes whole."""
+        if not self._nested:
+            return {name: value for name, value in row.items() if name not in self._taken}
         columns = self.config.input_map
         row = without_root(row, columns.expected)
         for column in (columns.input, columns.history, columns.case_id, *self.config.hide):
@@ -115,25 +161,19 @@ class CaseMaker:
         roots = dict.fromkeys(root_of(row, column) for column in columns)
         return {root: row[root] for root in roots if root in row}
 
-    def _case_id(self, row: Row, visible: bytes) -> str:
+    def _case_id(self, row: Row, visible: JSON) -> str:
         """The row's own id, or one made of what the agent sees.
 
         Of that only: a hash with the expected answer in it would let an agent try its guesses. It
         does not depend on other rows, except that copies of a row are numbered.
         """
         value = self._optional(row, "case_id")
-        if value is None:
-            digest = hashlib.blake2b(visible, digest_size=8).hexdigest()
-            self._copies[digest] += 1
-            copy = self._copies[digest]
-            case_id = f"row-{digest}" if copy == 1 else f"row-{digest}-{copy}"
-        else:
-            case_id = _id_text(value)
-        if case_id in self._places:
-            first = self._places[case_id]
-            raise _RowError(f"duplicate case id {case_id[:80]!r}, first on line {first}")
-        self._places[case_id] = row.place
-        return case_id
+        if value is not None:
+            return _id_text(value)
+        digest = hashlib.blake2b(encode(visible), digest_size=8).hexdigest()
+        self._copies[digest] += 1
+        copy = self._copies[digest]
+        return f"row-{digest}" if copy == 1 else f"row-{digest}-{copy}"
 
     def _watch(self, metadata: dict[str, JSON], expected: JSON) -> None:
         if expected is None:
@@ -143,7 +183,7 @@ class CaseMaker:
 
 
 def _id_text(value: JSON) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise _RowError("a case id must be text or a number")
     text = str(value)
     if not text.strip():

@@ -20,7 +20,7 @@ def read_jsonl(file: Path) -> Iterator[Row | BadRow]:
         OSError: it cannot be read.
     """
     with file.open("rb") as stream:
-        for number, line in enumerate(_lines(stream), start=1):
+        for number, (offset, line) in enumerate(_lines(stream), start=1):
             text = line
             if number == 1:
                 if line.startswith(_UTF16):
@@ -30,14 +30,29 @@ def read_jsonl(file: Path) -> Iterator[Row | BadRow]:
             if len(text) > MAX_ROW_BYTES:
                 yield BadRow(f"longer than {MAX_ROW_BYTES // 1024**2} MiB", number)
             elif stripped := text.strip(b" \t\r"):
-                yield decode_row(stripped, number)
+                yield decode_row(stripped, number, offset)
 
 
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Lines, each cut a little past the limit."""
+def read_row(file: Path, line: int, offset: int) -> Row | BadRow:
+    """Read one row again that :func:`read_jsonl` gave.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with file.open("rb") as stream:
+        stream.seek(offset)
+        text = stream.readline(MAX_ROW_BYTES + 2)
+    return decode_row(text.removeprefix(_BOM).strip(b" \t\r\n"), line, offset)
+
+
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Lines with their offsets, each cut a little past the limit."""
     limit = MAX_ROW_BYTES + 2
+    offset = 0
     while line := stream.readline(limit):
+        yield offset, line
+        offset += len(line)
         rest = line
         while len(rest) == limit and not rest.endswith(b"\n"):
             rest = stream.readline(limit)
-        yield line
+            offset += len(rest)

@@ -12,6 +12,8 @@ from pacabench.datasets.jsonl import read_jsonl
 from pacabench.errors import DatasetError
 
 SUFFIXES = (".jsonl", ".json")
+HELD_BYTES = 64 * 1024**2
+"""Cases of a larger file are read from it when they are run."""
 _SHOWN = 20
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
@@ -23,6 +25,15 @@ class Source:
     file: Path
     split: str | None
     """Which rows; None where the file itself is the split."""
+
+    @property
+    def is_large(self) -> bool:
+        """Its rows had better stay on disk, where they can be found again.
+
+        Raises:
+            OSError: it cannot be looked at.
+        """
+        return self.file.suffix == ".jsonl" and self.file.stat().st_size > HELD_BYTES
 
     def rows(self) -> Iterator[Row | BadRow]:
         """The rows of the split.

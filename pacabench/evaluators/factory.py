@@ -1,6 +1,7 @@
 """Makes evaluators, and lets them see the cases before any agent runs."""
 
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,22 +78,39 @@ def _combined(config: AllOfConfig | AnyOfConfig | WeightedConfig, project: Path)
             return Weighted(parts, names, [part.weight for part in config.of], config.threshold)
 
 
-def check_cases(evaluator: Evaluator, cases: Iterable[Case]) -> None:
-    """Let ``evaluator`` refuse cases that it cannot judge.
+class CaseCheck:
+    """Lets an evaluator refuse cases that it cannot judge, while they are read.
 
-    Raises:
-        DatasetError: a line per case, up to ``SHOWN_PROBLEMS``, and how many more there are.
+    Args:
+        evaluator: is shown each case.
+        limit: cases that are looked at, from the first one.
     """
-    problems: list[str] = []
-    count = 0
-    for case in cases:
+
+    def __init__(self, evaluator: Evaluator, limit: int | None = None) -> None:
+        self._evaluator = evaluator
+        self._left = sys.maxsize if limit is None else limit
+        self._problems: list[str] = []
+        self._count = 0
+
+    def take(self, case: Case) -> None:
+        """Look at the next case."""
+        self._left -= 1
+        if self._left < 0:
+            return
         try:
-            evaluator.check(case)
+            self._evaluator.check(case)
         except DatasetError as error:
-            count += 1
-            if count <= SHOWN_PROBLEMS:
-                problems.append(str(error))
-    if count > SHOWN_PROBLEMS:
-        problems.append(f"and {count - SHOWN_PROBLEMS} more cases")
-    if problems:
-        raise DatasetError("\n".join(problems))
+            self._count += 1
+            if self._count <= SHOWN_PROBLEMS:
+                self._problems.append(str(error))
+
+    def finish(self) -> None:
+        """Say what was refused.
+
+        Raises:
+            DatasetError: a line per case, up to ``SHOWN_PROBLEMS``, and how many more there are.
+        """
+        if self._count > SHOWN_PROBLEMS:
+            self._problems.append(f"and {self._count - SHOWN_PROBLEMS} more cases")
+        if self._problems:
+            raise DatasetError("\n".join(self._problems))

@@ -27,6 +27,8 @@ def text_of(value: JSON) -> str | None:
 def is_empty(value: JSON) -> bool:
     """Nothing to compare an answer with: null, ``[]``, ``{}``, or text that cannot be seen."""
     if isinstance(value, str):
+        if value[:1].isalnum():  # nearly always
+            return False
         return all(char.isspace() or unicodedata.category(char) in {"Cc", "Cf"} for char in value)
     return value is None or (isinstance(value, list | dict) and not value)
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import orjson
 
+from pacabench.figures import CallFigures
 from pacabench.model import CaseResult
 from pacabench.report.egress import export_egress
 from pacabench.report.view import RunView
-from pacabench.stats import AgentSummary, CallFigures, Interval, PerCase
+from pacabench.stats import AgentSummary, Interval, PerCase
 from pacabench.stats.repeats import Repeats
 from pacabench.store import BrokenRun, RunRecord
 

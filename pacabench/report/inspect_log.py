@@ -12,10 +12,11 @@ from typing import Any
 
 import orjson
 
+from pacabench.figures import CallFigures
 from pacabench.model import JSON, CaseResult, Outcome
 from pacabench.report.rows import as_text
 from pacabench.report.view import RunView
-from pacabench.stats import AgentSummary, CallFigures
+from pacabench.stats import AgentSummary
 
 LOG_VERSION = 2
 EXPORT_TAG = "pacabench export"

@@ -6,9 +6,10 @@ from typing import Any, Literal, TypeAlias
 
 import orjson
 
+from pacabench.figures import CallFigures
 from pacabench.model import JSON, CaseResult
 from pacabench.report.view import RunView
-from pacabench.stats import AgentSummary, CallFigures
+from pacabench.stats import AgentSummary
 
 Kind: TypeAlias = Literal["text", "integer", "number", "boolean"]
 Row: TypeAlias = dict[str, Any]

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pacabench.model import CaseKey, CaseResult
+from pacabench.memory import building
+from pacabench.model import CaseKey, CaseResult, Verdict
 from pacabench.report.egress import EgressFigures, add_up_egress
 from pacabench.stats import Summary, summarise
 from pacabench.store import RunRecord
@@ -53,10 +54,11 @@ def read_view(record: RunRecord) -> RunView:
     """
     places: dict[CaseKey, int] = {}
 
-    def results() -> Iterator[CaseResult]:
-        for place, result in record.results_file():
-            places[result.key] = place
-            yield result
+    def verdicts() -> Iterator[Verdict]:
+        for place, verdict in record.verdicts_file():
+            places[verdict.key] = place
+            yield verdict
 
-    summary = summarise(results(), record.calls(), record.manifest.planned_cases)
+    with building():
+        summary = summarise(verdicts(), record.calls(), record.manifest.planned_cases)
     return RunView(record, summary, places, add_up_egress(record.egress()))

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
+from pacabench.figures import CallFigures
 from pacabench.model import CaseKey
 from pacabench.report.view import RunView
-from pacabench.stats import AgentSummary, CallFigures, Interval
+from pacabench.stats import AgentSummary, Interval
 from pacabench.stats.repeats import Repeats
 
 _SECOND_MS = 1000.0

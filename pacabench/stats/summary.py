@@ -11,13 +11,13 @@ sum stands beside it.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pacabench.model import SCRIPTED_PROVIDER, CaseKey, CaseResult, MeteredCall, Outcome
+from pacabench.figures import CallFigures
+from pacabench.model import SCRIPTED_PROVIDER, CaseKey, CaseResult, MeteredCall, Outcome, Verdict
 from pacabench.stats.intervals import Interval, clustered_wilson
 from pacabench.stats.repeats import Repeats, repeats_of
 from pacabench.stats.spread import Spread, spread_of
-from pacabench.stats.usage import CallFigures
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class CaseFigures:
         """The answer was right."""
         return self.outcome is Outcome.PASSED
 
-    def decide(self, result: CaseResult) -> None:
+    def decide(self, result: CaseResult | Verdict) -> None:
         """Take a later attempt: from now on it decides. Calls come after all attempts."""
         self.attempts += 1
         self.attempt_id, self.outcome = result.attempt_id, result.outcome
@@ -60,8 +60,8 @@ class CaseFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class AgentSummary:
-    """One agent on one data set (or several, in a total)."""
+class Counts:
+    """One agent on one data set (or several, in a total): what happened, counted."""
 
     agent: str
     dataset: str
@@ -79,17 +79,23 @@ class AgentSummary:
     outcomes: Mapping[Outcome, int]
     """Deciding outcomes."""
     usage: CallFigures
-    per_case: "PerCase"
-    accuracy_interval: Interval | None
-    """Of the accuracy, at 95%; clustered by case where there are epochs."""
-    repeats: Repeats | None
-    """Where cases were judged in more than one epoch. None in a total."""
 
     @property
     def accuracy(self) -> float | None:
         """``passed / (passed + failed)``; None when there is neither."""
         judged = self.passed + self.failed
         return self.passed / judged if judged else None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSummary(Counts):
+    """The same, with what its cases took and how sure its accuracy is."""
+
+    per_case: "PerCase"
+    accuracy_interval: Interval | None
+    """Of the accuracy, at 95%; clustered by case where there are epochs."""
+    repeats: Repeats | None
+    """Where cases were judged in more than one epoch. None in a total."""
 
     @property
     def cost_per_pass_usd(self) -> float | None:
@@ -115,6 +121,16 @@ class PerCase:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """A run in a few figures, for which no case has to be kept."""
+
+    agents: Sequence[Counts]
+    """As in :class:`Summary`."""
+    total: Counts
+    """Over all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """A run in figures."""
 
@@ -134,7 +150,7 @@ class Summary:
 
 
 def summarise(
-    results: Iterable[CaseResult],
+    results: Iterable[CaseResult | Verdict],
     calls: Iterable[MeteredCall],
     planned: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Summary:
@@ -158,12 +174,36 @@ def summarise(
         if case is not None:
             case.add(metered)
         else:
-            groups.of(metered.key).usage.add(metered)
+            groups.of(metered.key.agent, metered.key.dataset).usage.add(metered)
         providers.add(metered.call.provider)
     for key, case in cases.items():
-        groups.of(key).take(key, case)
+        groups.of(key.agent, key.dataset).take(key, case)
     agents = groups.summaries()
     return Summary(agents, groups.total(), cases, frozenset(providers))
+
+
+def add_up(
+    results: Iterable[CaseResult | Verdict],
+    usage: Mapping[tuple[str, str], CallFigures],
+    planned: Mapping[str, Mapping[str, int]],
+) -> Totals:
+    """As :func:`summarise`, of calls that were added up before.
+
+    Args:
+        results: as there.
+        usage: agent and data set to the figures of their calls.
+        planned: as there.
+    """
+    groups = _Groups(planned)
+    deciding: dict[CaseKey, Outcome] = {}
+    for result in results:
+        deciding[result.key] = result.outcome
+        groups.of(result.key.agent, result.key.dataset).attempts += 1
+    for key, outcome in deciding.items():
+        groups.of(key.agent, key.dataset).outcomes[outcome] += 1
+    for (agent, dataset), figures in usage.items():
+        groups.of(agent, dataset).usage.merge(figures)
+    return Totals(groups.counts(), Counts(**groups.whole().counts("", "")))
 
 
 @dataclass(slots=True)
@@ -181,29 +221,35 @@ class _Group:
         if not case.outcome.is_infrastructure:
             self.judged.append((key, case))
 
-    def summary(self, agent: str, dataset: str) -> AgentSummary:
+    def counts(self, agent: str, dataset: str) -> dict[str, Any]:
+        """The fields of ``Counts``."""
         infrastructure = sum(
             count for outcome, count in self.outcomes.items() if outcome.is_infrastructure
         )
         decided = self.outcomes.total()
         passed = self.outcomes[Outcome.PASSED]
+        return {
+            "agent": agent,
+            "dataset": dataset,
+            "cases": max(self.planned, decided),
+            "passed": passed,
+            "failed": decided - passed - infrastructure,
+            "infrastructure": infrastructure,
+            "pending": max(0, self.planned - decided),
+            "attempts": self.attempts,
+            "outcomes": {
+                outcome: self.outcomes[outcome] for outcome in Outcome if self.outcomes[outcome]
+            },
+            "usage": self.usage,
+        }
+
+    def summary(self, agent: str, dataset: str) -> AgentSummary:
         clusters = _passed_and_judged(
             ((key.dataset, key.case_id), case) for key, case in self.judged
         )
         epochs = _passed_and_judged((key.epoch, case) for key, case in self.judged)
         return AgentSummary(
-            agent=agent,
-            dataset=dataset,
-            cases=max(self.planned, decided),
-            passed=passed,
-            failed=decided - passed - infrastructure,
-            infrastructure=infrastructure,
-            pending=max(0, self.planned - decided),
-            attempts=self.attempts,
-            outcomes={
-                outcome: self.outcomes[outcome] for outcome in Outcome if self.outcomes[outcome]
-            },
-            usage=self.usage,
+            **self.counts(agent, dataset),
             per_case=_per_case([case for _, case in self.judged]),
             accuracy_interval=clustered_wilson(clusters.values()),
             repeats=repeats_of(epochs, list(clusters.values())) if agent else None,
@@ -247,19 +293,27 @@ class _Groups:
         }
         self._planned = frozenset(self._groups)
 
-    def of(self, key: CaseKey) -> _Group:
-        name = (key.agent, key.dataset)
+    def of(self, agent: str, dataset: str) -> _Group:
+        name = (agent, dataset)
         group = self._groups.get(name)
         if group is None:
             group = self._groups[name] = _Group(0)
         return group
 
-    def summaries(self) -> list[AgentSummary]:
+    def _names(self) -> list[tuple[str, str]]:
         others = sorted(self._groups.keys() - self._planned)
-        names = [name for name in self._groups if name in self._planned] + others
-        return [self._groups[name].summary(*name) for name in names]
+        return [name for name in self._groups if name in self._planned] + others
+
+    def counts(self) -> list[Counts]:
+        return [Counts(**self._groups[name].counts(*name)) for name in self._names()]
+
+    def summaries(self) -> list[AgentSummary]:
+        return [self._groups[name].summary(*name) for name in self._names()]
 
     def total(self) -> AgentSummary:
+        return self.whole().summary("", "")
+
+    def whole(self) -> _Group:
         """Planned cases of one group never stand for those of another, so sums are of summaries."""
         whole = _Group(0)
         for group in self._groups.values():
@@ -268,4 +322,4 @@ class _Groups:
             whole.attempts += group.attempts
             whole.judged.extend(group.judged)
             whole.usage.merge(group.usage)
-        return whole.summary("", "")
+        return whole

@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+import msgspec
 
 from pacabench.errors import JournalError
-from pacabench.model import CaseEgress, CaseResult, MeteredCall
+from pacabench.model import CaseEgress, CaseResult, MeteredCall, Verdict
 from pacabench.store.files import file_error, open_regular
 from pacabench.store.lines import VERSION, durable_of, is_whole, version_of
 
@@ -29,6 +29,13 @@ class _ResultLine:
     v: int
     durable: int
     result: CaseResult
+
+
+@dataclass(frozen=True, slots=True)
+class _VerdictLine:
+    v: int
+    durable: int
+    result: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,38 +119,35 @@ class JournalReader(Generic[T]):
             raise JournalError(f"{self.path} was written by a newer PacaBench. Update.")
         try:
             return self._decode(line)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            key = ".".join(map(str, first["loc"]))
+        except msgspec.DecodeError as error:
             where = "" if number is None else f" line {number}"
             raise JournalError(
-                f"{self.path}{where} is no record that this PacaBench knows "
-                f"({key}: {first['msg']})."
+                f"{self.path}{where} is no record that this PacaBench knows ({error})."
             ) from error
 
 
 def read_results(run_dir: Path, *, synced: int = 0) -> JournalReader[CaseResult]:
     """The results of the run in ``run_dir``; ``synced`` bytes of the file had once been on disk."""
-    adapter = _result_adapter()
-    return JournalReader(
-        run_dir / RESULTS, lambda line: adapter.validate_json(line).result, synced=synced
-    )
+    decode = _decoder(_ResultLine).decode
+    return JournalReader(run_dir / RESULTS, lambda line: decode(line).result, synced=synced)
+
+
+def read_verdicts(run_dir: Path, *, synced: int = 0) -> JournalReader[Verdict]:
+    """As :func:`read_results`, without what was said: twice as fast, and much smaller."""
+    decode = _decoder(_VerdictLine).decode
+    return JournalReader(run_dir / RESULTS, lambda line: decode(line).result, synced=synced)
 
 
 def read_calls(run_dir: Path, *, synced: int = 0) -> JournalReader[MeteredCall]:
     """The LLM calls of the run in ``run_dir``; ``synced`` as in :func:`read_results`."""
-    adapter = _call_adapter()
-    return JournalReader(
-        run_dir / CALLS, lambda line: adapter.validate_json(line).call, synced=synced
-    )
+    decode = _decoder(_CallLine).decode
+    return JournalReader(run_dir / CALLS, lambda line: decode(line).call, synced=synced)
 
 
 def read_egress(run_dir: Path, *, synced: int = 0) -> JournalReader[CaseEgress]:
     """The ways out to the web of the run in ``run_dir``; ``synced`` as in :func:`read_results`."""
-    adapter = _egress_adapter()
-    return JournalReader(
-        run_dir / EGRESS, lambda line: adapter.validate_json(line).egress, synced=synced
-    )
+    decode = _decoder(_EgressLine).decode
+    return JournalReader(run_dir / EGRESS, lambda line: decode(line).egress, synced=synced)
 
 
 def check_lines(path: Path, *, synced: int = 0) -> JournalReader[None]:
@@ -152,18 +156,8 @@ def check_lines(path: Path, *, synced: int = 0) -> JournalReader[None]:
 
 
 @cache
-def _result_adapter() -> TypeAdapter[_ResultLine]:
-    return TypeAdapter(_ResultLine)
-
-
-@cache
-def _call_adapter() -> TypeAdapter[_CallLine]:
-    return TypeAdapter(_CallLine)
-
-
-@cache
-def _egress_adapter() -> TypeAdapter[_EgressLine]:
-    return TypeAdapter(_EgressLine)
+def _decoder(line: type[T]) -> msgspec.json.Decoder[T]:
+    return msgspec.json.Decoder(line)
 
 
 def _lines(path: Path, file: BinaryIO, size: int) -> Iterator[bytes]:

@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from pacabench.errors import JournalError, RunNotFoundError
-from pacabench.model import CaseEgress, CaseResult, MeteredCall
+from pacabench.model import CaseEgress, CaseResult, MeteredCall, Verdict
 from pacabench.owner import Owner
 from pacabench.store.lock import lock_holder
 from pacabench.store.manifest import Manifest, has_manifest, read_manifest
-from pacabench.store.reader import EGRESS, JournalReader, read_calls, read_egress, read_results
+from pacabench.store.reader import (
+    EGRESS,
+    JournalReader,
+    read_calls,
+    read_egress,
+    read_results,
+    read_verdicts,
+)
 
 RunStatus: TypeAlias = Literal["running", "finished", "stopped", "interrupted"]
 """``interrupted``: the manifest says ``running``, but no harness holds the run. It was killed."""
@@ -64,6 +71,10 @@ class RunRecord:
     def results_file(self) -> JournalReader[CaseResult]:
         """The results with their places in the file, for reading single ones again."""
         return read_results(self.run_dir, synced=self._synced("results_bytes"))
+
+    def verdicts_file(self) -> JournalReader[Verdict]:
+        """What counts of the results, with their places in the file."""
+        return read_verdicts(self.run_dir, synced=self._synced("results_bytes"))
 
     def _synced(self, name: str) -> int:
         return max((getattr(session, name) for session in self.manifest.sessions), default=0)

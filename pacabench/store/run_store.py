@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 import secrets
 import shutil
@@ -13,7 +12,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pacabench.errors import JournalError, UsageError
-from pacabench.model import CallRecord, CaseEgress, CaseKey, CaseResult, MeteredCall
+from pacabench.memory import building
+from pacabench.model import CallRecord, CaseEgress, CaseKey, CaseResult, MeteredCall, Verdict
 from pacabench.owner import Owner, current_owner
 from pacabench.store.commit import GroupCommit
 from pacabench.store.files import file_error, make_directory, sync_directory, write_new
@@ -40,7 +40,7 @@ from pacabench.store.reader import (
     check_lines,
     read_calls,
     read_egress,
-    read_results,
+    read_verdicts,
 )
 from pacabench.store.spool import SpoolFile, read_spools, remove_spool
 
@@ -56,16 +56,16 @@ class RunStore:
 
     run_dir: Path
     manifest: Manifest
-    results: list[CaseResult]
-    """All attempts in the order in which they ended, slim: what the agent, the data set and the
-    evaluator said is None. :func:`~pacabench.store.record.load_run` reads them whole."""
+    results: list[Verdict]
+    """What counts of all attempts, in the order in which they ended.
+    :func:`~pacabench.store.record.load_run` reads them whole."""
     repairs: list[str]
     """What ``open`` cut off, or what it misses, for people."""
     previous_owner: Owner | None
     """The harness that held the run last, if it died without giving it back."""
 
     def __init__(
-        self, run_dir: Path, lock: RunLock, results: list[CaseResult], repairs: list[str]
+        self, run_dir: Path, lock: RunLock, results: list[Verdict], repairs: list[str]
     ) -> None:
         self.run_dir = run_dir
         self.manifest = read_manifest(run_dir)
@@ -128,8 +128,9 @@ class RunStore:
             def synced(name: str) -> int:
                 return max((getattr(session, name) for session in sessions), default=0)
 
-            reader = read_results(run_dir, synced=synced("results_bytes"))
-            results = [_slim(result) for _, result in reader]
+            reader = read_verdicts(run_dir, synced=synced("results_bytes"))
+            with building():
+                results = [verdict for _, verdict in reader]
             others = [check_lines(run_dir / CALLS, synced=synced("calls_bytes"))]
             if synced("egress_bytes") or os.path.lexists(run_dir / EGRESS):
                 others.append(check_lines(run_dir / EGRESS, synced=synced("egress_bytes")))
@@ -155,13 +156,13 @@ class RunStore:
     ) -> None:
         self.close()
 
-    def deciding(self) -> dict[CaseKey, CaseResult]:
-        """The last attempt of each case that has one; slim as ``results``."""
+    def deciding(self) -> dict[CaseKey, Verdict]:
+        """The last attempt of each case that has one."""
         return {result.key: result for result in self.results}
 
     def attempts_made(self) -> Counter[CaseKey]:
         """How many attempts of each case have a result."""
-        return Counter(result.key for result in self.results)
+        return Counter([result.key for result in self.results])
 
     def calls(self) -> Iterator[MeteredCall]:
         """All LLM calls on record, read from the file.
@@ -240,7 +241,7 @@ class RunStore:
             JournalError: it is not on disk, and nothing will be any more: the run must stop.
         """
         await self._commit.append(encode(result))
-        self.results.append(_slim(result))
+        self.results.append(result.verdict)
 
     def append_call(self, call: MeteredCall) -> None:
         """Hand ``call`` to the system at once; it is on disk with the next result.
@@ -357,12 +358,6 @@ def _furnish(draft: Path, manifest: Manifest, config_text: str) -> None:
 
 def _files(path: Path) -> Iterable[Path]:
     return path.iterdir() if path.is_dir() else (path,)
-
-
-def _slim(result: CaseResult) -> CaseResult:
-    return dataclasses.replace(
-        result, output=None, expected=None, error=None, evaluation=None, exit=None, log=None
-    )
 
 
 def _repair(reader: JournalReader[T]) -> Sequence[str]:

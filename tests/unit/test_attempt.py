@@ -90,7 +90,8 @@ class Bench:
     async def attempt(self, case_id: str = "1", *, hidden: bool = False) -> CaseResult:
         key = CaseKey("agent", "data", case_id)
         case = Case("data", case_id, f"answer {case_id}", f"answer {case_id}", hidden=hidden)
-        return await run_attempt(PlannedAttempt(key, case, 1, new_attempt_id(key)), self.workshop)
+        planned = PlannedAttempt(key, [case], 0, 1, new_attempt_id(key))
+        return await run_attempt(planned, self.workshop)
 
 
 def playing(*acts: Act) -> ScriptedAgent:

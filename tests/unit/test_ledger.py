@@ -6,6 +6,7 @@ from pacabench.ledger import Ledger
 from pacabench.model import CaseKey, MeteredCall, Usage, new_attempt_id
 from pacabench.proxy.excerpt import CallText
 from pacabench.testing import fake_call
+from pacabench.testing.records import fake_metered, fake_result
 
 KEY = CaseKey("a", "d", "c")
 
@@ -17,7 +18,7 @@ def journal() -> list[MeteredCall]:
 
 @pytest.fixture
 def ledger(journal: list[MeteredCall]) -> Ledger:
-    return Ledger([KEY], cost=lambda _: 0.5, journal=journal.append, listener=lambda _: None)
+    return Ledger(cost=lambda _: 0.5, journal=journal.append, listener=lambda _: None)
 
 
 class TestCalls:
@@ -25,7 +26,7 @@ class TestCalls:
         self, ledger: Ledger, journal: list[MeteredCall]
     ) -> None:
         attempt = new_attempt_id(KEY)
-        ledger.open(attempt)
+        ledger.open(attempt, KEY)
         call = fake_call(attempt_id=attempt)
         ledger.take(call)
         assert ledger.calls_of(attempt) == (call,)
@@ -36,22 +37,35 @@ class TestCalls:
     def test_heard_of_late_they_are_in_the_books(
         self, ledger: Ledger, journal: list[MeteredCall]
     ) -> None:
-        ledger.take(fake_call(attempt_id=new_attempt_id(KEY)))
+        attempt = new_attempt_id(KEY)
+        ledger.open(attempt, KEY)
+        ledger.close(attempt)
+        ledger.take(fake_call(attempt_id=attempt))
         ledger.take(fake_call(attempt_id="of another run"))
         assert len(journal) == 1
+        assert ledger.usage["a", "d"].calls == 1
+
+    def test_of_earlier_sessions_are_added_to(self, ledger: Ledger) -> None:
+        earlier = fake_metered(fake_result(KEY))
+        ledger.recall([earlier, earlier])
+        attempt = new_attempt_id(KEY)
+        ledger.open(attempt, KEY)
+        ledger.take(fake_call(attempt_id=attempt))
+        figures = ledger.usage["a", "d"]
+        assert (figures.calls, figures.cost_usd) == (3, 0.502)
 
 
 class TestWaits:
     def test_unknown_is_not_zero(self, ledger: Ledger) -> None:
         assert ledger.waited_ms("a") is None
-        ledger.open("a")
+        ledger.open("a", KEY)
         assert ledger.waited_ms("a") is None
         ledger.take_wait("a", False, 0.0)
         assert ledger.waited_ms("a") == 0.0
 
     def test_whoever_follows_hears_each_change_once(self, ledger: Ledger) -> None:
         seen: list[bool] = []
-        ledger.open("a")
+        ledger.open("a", KEY)
         ledger.follow("a", seen.append)
         for waiting, total in ((True, 0.0), (True, 0.0), (False, 5.0), (False, 5.0)):
             ledger.take_wait("a", waiting, total)
@@ -60,13 +74,13 @@ class TestWaits:
 
     def test_one_that_waits_already_is_told_so(self, ledger: Ledger) -> None:
         seen: list[bool] = []
-        ledger.open("a")
+        ledger.open("a", KEY)
         ledger.take_wait("a", True, 0.0)
         ledger.follow("a", seen.append)
         assert seen == [True]
 
     def test_of_an_attempt_that_is_over_nobody_hears(self, ledger: Ledger) -> None:
-        ledger.open("a")
+        ledger.open("a", KEY)
         ledger.close("a")
         ledger.take_wait("a", True, 1.0)
         assert ledger.waited_ms("a") is None
@@ -77,7 +91,7 @@ class TestEstimates:
         self, ledger: Ledger, journal: list[MeteredCall]
     ) -> None:
         attempt = new_attempt_id(KEY)
-        ledger.open(attempt)
+        ledger.open(attempt, KEY)
         ledger.take_text(CallText("call-7", "What is six times seven?", 24, "forty two", 9))
         ledger.take(fake_call(call_id="call-7", attempt_id=attempt, usage=None))
         [metered] = journal
@@ -89,6 +103,7 @@ class TestEstimates:
     ) -> None:
         ledger.take_text(CallText("call-7", "six", 3, "two", 3))
         for call_id in ("call-8", "call-7", "call-7"):
-            call = fake_call(call_id=call_id, attempt_id=new_attempt_id(KEY), usage=None)
-            ledger.take(call)
+            attempt = new_attempt_id(KEY)
+            ledger.open(attempt, KEY)
+            ledger.take(fake_call(call_id=call_id, attempt_id=attempt, usage=None))
         assert [metered.call.estimated for metered in journal] == [False, True, False]

@@ -1,14 +1,15 @@
 """What is to be run: each case once, never a wrong answer again, and in an order that compares."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pacabench.datasets.base import Dataset
-from pacabench.model import Case, CaseKey, CaseResult, Outcome
-from pacabench.plan import case_keys, plan_run, planned_cases
+from pacabench.model import Case, CaseKey, CaseResult, Outcome, PlannedAttempt
+from pacabench.plan import plan_attempts, plan_cases, planned_counts
 from pacabench.testing.records import fake_result
 
 
@@ -19,6 +20,24 @@ def dataset(name: str, count: int) -> Dataset:
 
 DATASETS = [dataset("d1", 4), dataset("d2", 2)]
 AGENTS = ["a1", "a2"]
+
+
+def case_keys(agents: list[str], datasets: list[Dataset], *, epochs: int = 1) -> list[CaseKey]:
+    return [case.key for case in plan_cases(agents, datasets, epochs=epochs)]
+
+
+def plan_run(
+    agents: list[str],
+    datasets: list[Dataset],
+    *,
+    limit: int | None = None,
+    epochs: int = 1,
+    **past: Any,
+) -> list[PlannedAttempt]:
+    cases = plan_cases(agents, datasets, limit=limit, epochs=epochs)
+    return plan_attempts(cases, **past)
+
+
 KEYS = case_keys(AGENTS, DATASETS)
 INFRASTRUCTURE = [outcome for outcome in Outcome if outcome.is_infrastructure]
 THE_AGENTS_OWN = [outcome for outcome in Outcome if not outcome.is_infrastructure]
@@ -45,7 +64,7 @@ class TestANewRun:
         assert [attempt.key.case_id for attempt in planned] == ["d1-0", "d2-0"]
 
     def test_counts_what_it_plans(self) -> None:
-        assert planned_cases(AGENTS, DATASETS, limit=3) == {
+        assert planned_counts(AGENTS, DATASETS, limit=3) == {
             "a1": {"d1": 3, "d2": 2},
             "a2": {"d1": 3, "d2": 2},
         }
@@ -96,7 +115,7 @@ class TestEpochs:
         ]
 
     def test_are_counted_in_what_is_planned(self) -> None:
-        counts = planned_cases(AGENTS, DATASETS, limit=3, epochs=2)
+        counts = planned_counts(AGENTS, DATASETS, limit=3, epochs=2)
         assert counts == {"a1": {"d1": 6, "d2": 4}, "a2": {"d1": 6, "d2": 4}}
 
     def test_are_decided_each_for_itself(self) -> None:

@@ -14,6 +14,7 @@ from pacabench.config.schema import SandboxKind
 from pacabench.errors import RunChangedError, SandboxUnavailableError, UsageError
 from pacabench.events import AttemptFinished, Event, Notice, RunStarted
 from pacabench.model import Outcome
+from pacabench.report.view import read_view
 from pacabench.run import RunRequest, resume_run, retry_run, start_run
 from pacabench.sandbox.base import Sandbox, SandboxContext
 from pacabench.scheduler import Stop
@@ -430,7 +431,7 @@ class TestEpochs:
         results = list(load_run(project.run_dir).results())
         assert len({result.key for result in results}) == len(results) == 30
         assert {result.key.epoch for result in results} == {1, 2, 3}
-        for agent in report.summary.agents:
+        for agent in read_view(load_run(project.run_dir)).summary.agents:
             assert agent.repeats is not None
             assert [at.k for at in agent.repeats.at] == [1, 2, 3]
 

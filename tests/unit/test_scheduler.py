@@ -29,7 +29,7 @@ def plan(count: int, agent: str = "agent") -> list[PlannedAttempt]:
     for number in range(count):
         key = CaseKey(agent, "data", f"case-{number}")
         case = Case("data", key.case_id, "question", "answer")
-        planned.append(PlannedAttempt(key, case, 1, new_attempt_id(key)))
+        planned.append(PlannedAttempt(key, [case], 0, 1, new_attempt_id(key)))
     return planned
 
 

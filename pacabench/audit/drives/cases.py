@@ -80,7 +80,8 @@ def _planned(bench: Bench, attack: Attack, number: int, case: Mapping[str, JSON]
     key = CaseKey(agent=_AGENT, dataset=DATASET, case_id=f"{attack.id}-{number}")
     return PlannedAttempt(
         key=key,
-        case=Case(dataset=DATASET, case_id=key.case_id, input=given, expected=expected),
+        cases=[Case(dataset=DATASET, case_id=key.case_id, input=given, expected=expected)],
+        place=0,
         number=1,
         attempt_id=new_attempt_id(key),
     )

@@ -20,7 +20,7 @@ from pacabench.audit.drives.images import careless_image, made_image
 from pacabench.audit.drives.left import LOOK
 from pacabench.audit.drives.talk import open_talk, remark
 from pacabench.model import JSON, CaseResult, Outcome
-from pacabench.sandbox.docker.images import AgentImage
+from pacabench.sandbox.docker.images.agent import AgentImage
 
 _CASES_WITHIN_S = 20.0
 _IDLE_S = 0.5

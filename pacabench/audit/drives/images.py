@@ -13,7 +13,7 @@ from pacabench.config.schema import AgentConfig, SandboxConfig
 from pacabench.events import Event
 from pacabench.sandbox.base import SandboxAgent
 from pacabench.sandbox.docker.containers import until_gone
-from pacabench.sandbox.docker.images import AgentImage, ensure_agent_image
+from pacabench.sandbox.docker.images.agent import AgentImage, ensure_agent_image
 from pacabench.sandbox.docker.images.build import LABEL, Recipe, build_image
 from pacabench.sandbox.docker.images.output import Narrator
 

@@ -13,7 +13,7 @@ from pacabench.audit.bench import LIMITS, Bench
 from pacabench.config.schema import SandboxConfig
 from pacabench.model import JSON, Case, CaseKey, ExitFacts
 from pacabench.protocol import encode_case
-from pacabench.sandbox.docker.images import AgentImage
+from pacabench.sandbox.docker.images.agent import AgentImage
 from pacabench.sandbox.docker.session import DockerSession
 
 NOTHING = Reply(answer=None, timed_out=False, silent=True, log=b"", duration_ms=0.0)

@@ -21,7 +21,8 @@ from pacabench.sandbox.base import (
     Session,
 )
 from pacabench.sandbox.docker.engine import Engine, open_engine
-from pacabench.sandbox.docker.images import AgentImage, ensure_agent_image, ensure_sidecar_image
+from pacabench.sandbox.docker.images.agent import AgentImage, ensure_agent_image
+from pacabench.sandbox.docker.images.sidecar import ensure_sidecar_image
 from pacabench.sandbox.docker.labels import Role, RunLabels
 from pacabench.sandbox.docker.lanes import Lane
 from pacabench.sandbox.docker.oci import check_runtimes

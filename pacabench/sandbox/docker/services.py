@@ -12,7 +12,7 @@ from pacabench.errors import SandboxError
 from pacabench.sandbox.base import SandboxAgent, SandboxContext
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.execution import executing
-from pacabench.sandbox.docker.images import ensure_service_image
+from pacabench.sandbox.docker.images.service import ensure_service_image
 from pacabench.sandbox.docker.lanes import Lane
 from pacabench.sandbox.docker.service import Service, ServicePlan
 from pacabench.store.names import service_log_name

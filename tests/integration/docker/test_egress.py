@@ -20,7 +20,7 @@ from pacabench.model import EgressRecord
 from pacabench.sandbox.base import SandboxAgent, Session
 from pacabench.sandbox.docker import runtime
 from pacabench.sandbox.docker.engine import Engine
-from pacabench.sandbox.docker.images import ensure_sidecar_image
+from pacabench.sandbox.docker.images.sidecar import ensure_sidecar_image
 from pacabench.sandbox.docker.labels import opaque_name
 from tests.integration.docker.conftest import Rig, case, containers_of, eventually, tell
 

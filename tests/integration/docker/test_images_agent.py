@@ -14,8 +14,9 @@ from pacabench.errors import ImageError
 from pacabench.events import Event
 from pacabench.sandbox.base import SandboxAgent
 from pacabench.sandbox.docker.engine import Engine
-from pacabench.sandbox.docker.images import AgentImage, ensure_agent_image, list_images
+from pacabench.sandbox.docker.images.agent import AgentImage, ensure_agent_image
 from pacabench.sandbox.docker.images.base import ensure_default_base
+from pacabench.sandbox.docker.images.inventory import list_images
 
 HERE = str(Path("/proc/self/ns/mnt").readlink())
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]

@@ -22,7 +22,6 @@ import pytest
 from pacabench.errors import ImageError
 from pacabench.events import Event
 from pacabench.sandbox.docker.engine import Engine
-from pacabench.sandbox.docker.images import list_images
 from pacabench.sandbox.docker.images.base import ensure_default_base, ensure_user_image
 from pacabench.sandbox.docker.images.build import find_image
 from pacabench.sandbox.docker.images.debian import (
@@ -32,6 +31,7 @@ from pacabench.sandbox.docker.images.debian import (
     why_not,
 )
 from pacabench.sandbox.docker.images.interpreter import find_interpreter
+from pacabench.sandbox.docker.images.inventory import list_images
 from pacabench.sandbox.docker.images.platforms import platform_tags
 from pacabench.sandbox.docker.images.pull import pull_image
 

@@ -16,7 +16,7 @@ from pacabench.errors import ImageError
 from pacabench.events import Event
 from pacabench.sandbox.base import SandboxAgent
 from pacabench.sandbox.docker.engine import Engine
-from pacabench.sandbox.docker.images import AgentImage, ensure_agent_image
+from pacabench.sandbox.docker.images.agent import AgentImage, ensure_agent_image
 from pacabench.sandbox.docker.images.base import ensure_default_base
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]

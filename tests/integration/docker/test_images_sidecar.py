@@ -11,7 +11,7 @@ from pacabench import __version__
 from pacabench.errors import ImageError
 from pacabench.events import Event
 from pacabench.sandbox.docker.engine import Engine
-from pacabench.sandbox.docker.images import ensure_sidecar_image
+from pacabench.sandbox.docker.images.sidecar import ensure_sidecar_image
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 

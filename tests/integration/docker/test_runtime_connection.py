@@ -21,7 +21,7 @@ from pacabench.owner import current_owner
 from pacabench.sandbox.docker import containers
 from pacabench.sandbox.docker.attach import Attachment, attach
 from pacabench.sandbox.docker.engine import Engine, open_engine
-from pacabench.sandbox.docker.images import ensure_sidecar_image
+from pacabench.sandbox.docker.images.sidecar import ensure_sidecar_image
 from pacabench.sandbox.docker.labels import Role, RunLabels
 from pacabench.sandbox.docker.sweep import remove_session
 from tests.integration.docker.relays import make_certificates, relay, tls_server

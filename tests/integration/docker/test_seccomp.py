@@ -8,7 +8,7 @@ import pytest
 
 from pacabench.events import Event
 from pacabench.sandbox.docker.engine import Engine
-from pacabench.sandbox.docker.images import ensure_sidecar_image
+from pacabench.sandbox.docker.images.sidecar import ensure_sidecar_image
 from pacabench.sandbox.docker.probe import probe_command
 from pacabench.sandbox.docker.probe_script import CALLS, SOCKETS
 from pacabench.sandbox.docker.seccomp import seccomp_profile

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from pacabench.cli.lines import event_line
-from pacabench.cli.logs import LogFormat, configure_logs
+from pacabench.cli.logs import configure_logs
+from pacabench.cli.options import LogFormat
 from pacabench.cli.tally import Tally
 from pacabench.cli.views import JsonView, LineView, LiveView, QuietView
 from pacabench.events import Notice

@@ -8,7 +8,7 @@ import pytest
 
 from pacabench.cli.ending import conclude, exit_code, final_line, next_steps, say_interrupted
 from pacabench.cli.exit import ExitCode
-from pacabench.cli.logs import LogFormat
+from pacabench.cli.options import LogFormat
 from pacabench.model import CaseResult, MeteredCall, Outcome
 from pacabench.session import RunReport
 from pacabench.stats import summarise

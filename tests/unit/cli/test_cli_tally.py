@@ -5,6 +5,7 @@ from typing import Any
 
 from pacabench.cli.tally import Tally
 from pacabench.events import AttemptFinished, AttemptStarted, CallFinished, RunStarted, Stopping
+from pacabench.figures import CallFigures
 from pacabench.model import CaseKey, CaseResult, MeteredCall, Outcome, Usage
 
 Result = Callable[..., CaseResult]
@@ -52,8 +53,9 @@ class TestCounts:
 
     def test_results_and_calls_of_earlier_sessions_count(self, result: Result, call: Call) -> None:
         tally = Tally()
-        earlier = call(Usage(input_tokens=5, output_tokens=2), 0.5)
-        tally.add(RunStarted("r", "docker", {"a": 3}, (result(),), earlier_calls=(earlier,)))
+        earlier = CallFigures()
+        earlier.add(call(Usage(input_tokens=5, output_tokens=2), 0.5))
+        tally.add(RunStarted("r", "docker", {"a": 3}, (result(),), earlier_calls={"a": earlier}))
         agent = tally.agents["a"]
         assert (agent.passed, agent.usage.calls, agent.usage.cost_usd) == (1, 1, 0.5)
         assert agent.done_now == 0

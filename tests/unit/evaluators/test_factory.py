@@ -1,12 +1,13 @@
 """Making evaluators, and letting them see the cases first."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from pacabench.config.evaluators import ExactMatchConfig, LlmJudgeConfig
 from pacabench.errors import ConfigError, DatasetError
-from pacabench.evaluators.factory import SHOWN_PROBLEMS, check_cases, make_evaluator
+from pacabench.evaluators.factory import SHOWN_PROBLEMS, CaseCheck, make_evaluator
 from pacabench.model import Case
 
 
@@ -19,16 +20,27 @@ def test_what_is_not_in_this_version_is_refused() -> None:
         make_evaluator(LlmJudgeConfig(type="llm_judge", model="m"), Path())
 
 
-class TestCheckCases:
-    EVALUATOR = make_evaluator(ExactMatchConfig(), Path())
+def check_cases(cases: Iterable[Case], limit: int | None = None) -> None:
+    check = CaseCheck(make_evaluator(ExactMatchConfig(), Path()), limit)
+    for item in cases:
+        check.take(item)
+    check.finish()
+
+
+class TestCaseCheck:
+    def test_what_will_not_be_run_is_not_looked_at(self) -> None:
+        cases = [case(1, "a"), case(2, "")]
+        check_cases(cases, limit=1)
+        with pytest.raises(DatasetError, match=r"d\.jsonl:2"):
+            check_cases(cases, limit=2)
 
     def test_good_cases_pass(self) -> None:
-        check_cases(self.EVALUATOR, [case(1, "a"), case(2, 0), case(3, False)])
+        check_cases([case(1, "a"), case(2, 0), case(3, False)])
 
     def test_every_bad_case_is_named(self) -> None:
         cases = [case(1, "a"), case(2, ""), case(3, None)]
         with pytest.raises(DatasetError) as caught:
-            check_cases(self.EVALUATOR, cases)
+            check_cases(cases)
         assert str(caught.value).splitlines() == [
             f"dataset 'set': d.jsonl:{line}: case 'c{line}': `expected` is empty; name its column "
             "in input_map.expected"
@@ -37,7 +49,7 @@ class TestCheckCases:
 
     def test_a_flood_is_counted(self) -> None:
         with pytest.raises(DatasetError) as caught:
-            check_cases(self.EVALUATOR, (case(line, "") for line in range(100)))
+            check_cases(case(line, "") for line in range(100))
         lines = str(caught.value).splitlines()
         assert len(lines) == SHOWN_PROBLEMS + 1
         assert lines[-1] == "and 80 more cases"

@@ -10,7 +10,7 @@ from pacabench.config.evaluators import NumericConfig
 from pacabench.config.schema import DatasetConfig, InputMap
 from pacabench.datasets.base import Dataset
 from pacabench.datasets.load import load_dataset
-from pacabench.evaluators.factory import check_cases, make_evaluator
+from pacabench.evaluators.factory import CaseCheck, make_evaluator
 
 EVALUATOR = NumericConfig(type="numeric", expected_extract="#### ([-0-9.,]+)")
 
@@ -35,7 +35,10 @@ async def test_every_row_is_judged_like_its_published_answer(
     assert len(gsm8k.cases) == len(answers) == 1319
     assert len({case.case_id for case in gsm8k.cases}) == 1319
     assert gsm8k.notices == ()
-    check_cases(evaluator, gsm8k.cases)
+    check = CaseCheck(evaluator)
+    for case in gsm8k.cases:
+        check.take(case)
+    check.finish()
     for case, answer in zip(gsm8k.cases, answers, strict=True):
         number = Decimal(answer)
         right = await evaluator.evaluate(case, f"So she has ${number:,} in all.")

@@ -2,8 +2,8 @@
 
 import pytest
 
+from pacabench.figures import CallFigures
 from pacabench.report.wording import dollars, tokens
-from pacabench.stats import CallFigures
 from pacabench.testing.records import fake_metered, fake_result
 
 

@@ -1,14 +1,17 @@
 """Figures against books kept by hand: nothing twice, nothing left out, unknown is not zero."""
 
 import statistics
+from collections import defaultdict
+from dataclasses import fields
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pacabench.figures import CallFigures
 from pacabench.model import CaseKey, CaseResult, MeteredCall, Outcome, Usage
-from pacabench.stats import AgentSummary, CallFigures, Summary, percentile, summarise
+from pacabench.stats import AgentSummary, Counts, Summary, add_up, percentile, summarise
 from pacabench.testing.records import fake_key, fake_metered, fake_result
 
 finite = st.floats(min_value=0, max_value=1e9, allow_nan=False)
@@ -284,3 +287,39 @@ class TestSumsAreExact:
             assert forward.cost_usd == float(sum(prices, Fraction()))
         known = [u.total_input_tokens for u, _ in drawn if u and u.total_input_tokens is not None]
         assert forward.input_tokens == (sum(known) if known or not drawn else None)
+
+
+def counts(summary: AgentSummary) -> Counts:
+    return Counts(**{item.name: getattr(summary, item.name) for item in fields(Counts)})
+
+
+class TestAddUp:
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["a1", "a2"]),
+                st.sampled_from(["d1", "d2"]),
+                st.integers(0, 3),
+                st.sampled_from(list(Outcome)),
+                st.integers(0, 2),
+                finite,
+            )
+        ),
+        st.integers(0, 5),
+    )
+    def test_comes_to_what_the_whole_journal_does(
+        self, entries: list[tuple[str, str, int, Outcome, int, float]], planned: int
+    ) -> None:
+        results, calls = [], []
+        usage: defaultdict[tuple[str, str], CallFigures] = defaultdict(CallFigures)
+        for agent, dataset, number, outcome, made, duration_ms in entries:
+            key = CaseKey(agent, dataset, str(number))
+            results.append(fake_result(key, outcome, duration_ms=duration_ms))
+            for _ in range(made):
+                calls.append(fake_metered(results[-1]))
+                usage[agent, dataset].add(calls[-1])
+        plan = {"a1": {"d1": planned}, "a3": {"d1": planned}}
+        whole = summarise(results, calls, plan)
+        found = add_up([result.verdict for result in results], usage, plan)
+        assert list(found.agents) == [counts(agent) for agent in whole.agents]
+        assert found.total == counts(whole.total)

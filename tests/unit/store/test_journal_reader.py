@@ -144,7 +144,7 @@ class TestWhatIsNoJournal:
 
     def test_a_sound_line_that_is_no_result_is_named(self, tmp_path: Path) -> None:
         run_dir = write(tmp_path, LINES[0] + seal("result", b'{"key":1}', 0))
-        with pytest.raises(JournalError, match=r"line 2 is no record .*attempt_id"):
+        with pytest.raises(JournalError, match=r"line 2 is no record .*`\$\.result\.key`"):
             case_ids(run_dir)
 
     def test_a_symbolic_link_is_refused(self, tmp_path: Path) -> None:

@@ -139,8 +139,11 @@ class TestAppend:
 
     async def test_answers_are_not_kept_in_memory(self, store: RunStore) -> None:
         with store:
-            await store.append_result(fake_result(output="x" * 1000, error="y" * 1000))
-            assert (store.results[0].output, store.results[0].error) == (None, None)
+            result = fake_result(output="x" * 1000, error="y" * 1000)
+            await store.append_result(result)
+            assert store.results == [result.verdict]
+        with RunStore.open(store.run_dir) as again:
+            assert again.results == [result.verdict]
 
     async def test_a_call_that_cannot_be_written_ends_the_run_with_its_result(
         self, store: RunStore, monkeypatch: pytest.MonkeyPatch

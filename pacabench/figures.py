@@ -1,6 +1,7 @@
 """LLM calls and what they used, added up. Unknown is not zero."""
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 from pacabench.model import SCRIPTED_PROVIDER, CallRecord, MeteredCall
 
@@ -82,8 +83,9 @@ class CallFigures:
 
     def merge(self, other: "CallFigures") -> None:
         """Add all of ``other``."""
-        for name in CallFigures.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name, mine, more in zip(CallFigures.__slots__, _ALL(self), _ALL(other), strict=True):
+            if more:
+                setattr(self, name, mine + more)
 
     def _add_billed(self, call: CallRecord, cost_usd: float | None) -> None:
         self.calls += 1
@@ -113,3 +115,6 @@ class CallFigures:
 
     def _sum(self, total: int, known: int) -> int | None:
         return None if self.calls and not known else total
+
+
+_ALL = attrgetter(*CallFigures.__slots__)

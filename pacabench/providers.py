@@ -46,8 +46,12 @@ def provider_specs(loaded: LoadedConfig) -> tuple[list[ProviderSpec], str]:
     entries = {default: ProviderConfig(), **{str(key): v for key, v in proxy.providers.items()}}
     entries[default] = _merged(loaded, proxy, default, entries[default])
     allowed: list[str] = list(proxy.allow_provider_tools)
-    specs = [_spec(loaded, name, entry) for name, entry in entries.items()]
-    return [replace(spec, allow_tools=allowed) for spec in specs], default
+    specs: list[ProviderSpec] = []
+    for name, entry in entries.items():
+        spec = _spec(loaded, name, entry)
+        private = may_be_private(spec, named=entry.base_url is not None)
+        specs.append(replace(spec, allow_tools=allowed, private=private))
+    return specs, default
 
 
 def clean_agent_env(agent: AgentConfig, loaded: LoadedConfig) -> tuple[dict[str, str], list[str]]:
@@ -159,6 +163,16 @@ def _key(loaded: LoadedConfig, name: str, entry: ProviderConfig, base_url: str) 
             "or name another one in config.proxy.api_key_env"
         )
     return usable_key(key, variable) or None
+
+
+def may_be_private(spec: ProviderSpec, *, named: bool) -> bool:
+    """Whether a provider's host may have an address that is not public.
+
+    So it is where its base URL is a local one, and where the user ``named`` a host that has to
+    prove by a certificate that it is the one. Other names' owners could point them at this network.
+    """
+    url = spec.base_url or ""
+    return is_local(url) or (named and urlsplit(url).scheme == "https")
 
 
 def is_local(base_url: str) -> bool:

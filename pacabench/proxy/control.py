@@ -53,6 +53,8 @@ class ProviderSpec:
     """Only ``bedrock``, as the two fields below."""
     session_token: str | None = field(default=None, repr=False)
     region: str | None = None
+    private: bool = False
+    """Its host may be in a private network: the user's own base URL says so."""
     allow_tools: list[str] = field(default_factory=list)
     """Of ``provider_tools.PROVIDER_TOOLS``: what it may do beside answering."""
 

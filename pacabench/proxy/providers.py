@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from urllib.parse import urlsplit
 
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.kinds import Way, ways_to
@@ -34,7 +35,8 @@ async def open_providers(
         ValueError: one cannot be reached in any way that is known.
     """
     async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(open_session(patience))
+        private = {urlsplit(spec.base_url or "").hostname or "" for spec in specs if spec.private}
+        session = await stack.enter_async_context(open_session(patience, private))
         pacers: dict[tuple[str, str | None], Pacer] = {}
         providers: list[Provider] = []
         for spec in specs:

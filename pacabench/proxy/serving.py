@@ -13,6 +13,7 @@ from aiohttp.web_server import Server
 
 from pacabench.proxy.call import Call
 from pacabench.proxy.client import BodyBudget
+from pacabench.proxy.connection import Connection, served_by
 from pacabench.proxy.repeats import Repeats
 from pacabench.proxy.waits import WaitClock
 
@@ -63,12 +64,21 @@ class LaneServer(Server):
     """aiohttp's low-level server, which tells a call when its client hung up."""
 
     def __init__(self, handler: Callable[[BaseRequest], Awaitable[StreamResponse]]) -> None:
-        super().__init__(handler, access_log=None, logger=_silent_logger(), auto_decompress=False)
+        self._settings: dict[str, Any] = {
+            "access_log": None,
+            "logger": _silent_logger(),
+            "auto_decompress": False,
+        }
+        super().__init__(served_by(handler), **self._settings)
         self.under_way: dict[RequestHandler, Call] = {}
 
     def accept(self) -> asyncio.BaseProtocol:
         """The protocol for a new connection."""
         return self() if len(self.connections) < MAX_CONNECTIONS else _Refuser()
+
+    def __call__(self) -> RequestHandler:
+        """As :meth:`accept`, for as many as come."""
+        return Connection(self, loop=asyncio.get_running_loop(), **self._settings)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Called by each connection at its end."""

@@ -1,7 +1,7 @@
 """The way to a provider over HTTP. ``scripted`` has another one, in process."""
 
 import io
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +13,7 @@ from yarl import URL
 
 from pacabench import __version__
 from pacabench.proxy.patience import Patience
+from pacabench.proxy.resolver import CheckedResolver
 from pacabench.proxy.sigv4 import Credentials, signed_headers
 from pacabench.proxy.wire import Endpoint
 
@@ -143,13 +144,15 @@ class SignedUpstream(HttpUpstream):
 
 
 @asynccontextmanager
-async def open_session(patience: Patience) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client session for all providers.
+async def open_session(
+    patience: Patience, private: Collection[str] = ()
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client session for all providers; ``private`` hosts may be in a private network.
 
     TLS is verified against the certificates in OpenSSL's default places, which ``SSL_CERT_FILE``
     and ``SSL_CERT_DIR`` move. Proxies of the environment, netrc and cookies are left alone.
     """
-    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
+    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, resolver=CheckedResolver(private))
     timeout = aiohttp.ClientTimeout(
         total=None, sock_connect=patience.connect_s, sock_read=patience.silence_s
     )

@@ -51,6 +51,24 @@ class TestSpecs:
         with pytest.raises(ConfigError, match=r"p\.yaml:2: .*web_serch.*web_search"):
             load(tmp_path, "{provider: ollama, allow_provider_tools: [web_serch]}")
 
+    @pytest.mark.parametrize(
+        ("proxy", "private"),
+        [
+            ("{}", False),
+            ("{provider: ollama}", True),
+            ("{base_url: 'http://10.0.0.9/v1'}", True),
+            ("{base_url: 'http://gpu-box:8000'}", True),
+            ("{base_url: 'http://llm.internal/v1'}", True),
+            ("{base_url: 'https://gateway.example.com/v1'}", True),
+            ("{base_url: 'http://gateway.example.com/v1'}", False),
+        ],
+    )
+    def test_which_may_be_in_a_private_network(
+        self, tmp_path: Path, proxy: str, private: bool
+    ) -> None:
+        (spec,), _ = provider_specs(load(tmp_path, proxy, environ={"OPENAI_API_KEY": KEY}))
+        assert spec.private is private
+
     def test_the_proxy_can_be_off(self, tmp_path: Path) -> None:
         assert provider_specs(load(tmp_path, "{enabled: false}")) == ([], "openai")
 

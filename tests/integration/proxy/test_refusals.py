@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from pacabench.proxy import client as proxy_client
-from pacabench.proxy import serving
-from pacabench.testing import FakeProvider
+from pacabench.proxy import connection, serving
+from pacabench.testing import FakeProvider, Reply
 from tests.integration.proxy.conftest import ATTEMPT, VIRTUAL_KEY, Bench, OpenBench, spec_for
 
 
@@ -59,6 +59,15 @@ class TestPaths:
             "/v1/%63hat/completions",
             "/v1/%2e%2e/admin",
             "/v1/../v1/chat/completions",
+            "/v1/%2E%2E%2Fadmin",
+            "/v1/%c0%ae%c0%ae/admin",
+            "/v1/chat%5ccompletions",
+            "/v1/chat/completions%00",
+            "/v1/models/..",
+            "/v1/models/a%2fb",
+            "/v1/models/a/../b",
+            "/v1/models/%2e%2e",
+            "/;/v1/chat/completions",
             "/v1/chat/completions/../../files",
             "/v1/./chat/completions",
             "/v1\\chat\\completions",
@@ -293,6 +302,46 @@ class TestBodies:
             assert not [
                 call for call in it.records if call.end in {"interrupted", "upstream_error"}
             ]
+
+
+class TestSlowness:
+    @pytest.fixture(autouse=True)
+    def _hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connection, "HEAD_WITHIN_S", 0.5)
+
+    @pytest.mark.parametrize("head", [b"", b"P", b"POST /v1/chat/completions HTTP/1.1\r\nA: b"])
+    async def test_a_head_that_does_not_come_is_not_waited_for(
+        self, open_bench: OpenBench, head: bytes
+    ) -> None:
+        async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
+            assert await it.send_raw(head) == b""
+
+    async def test_nor_is_one_that_comes_byte_by_byte_after_a_good_one(
+        self, open_bench: OpenBench
+    ) -> None:
+        good = raw("/v1/models", method="GET").replace(b"Connection: close\r\n", b"")
+        async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
+            reader, writer = await asyncio.open_connection("127.0.0.1", it.port)
+            for _ in range(2):  # with a rest between them that is longer than the limit
+                writer.write(good)
+                assert b"200 OK" in await reader.readuntil(b"]}")
+                await asyncio.sleep(0.7)
+            async with asyncio.timeout(10):
+                with contextlib.suppress(ConnectionError):
+                    for place in range(len(good)):
+                        writer.write(good[place : place + 1])
+                        await writer.drain()
+                        await asyncio.sleep(0.05)
+                assert place < len(good) - 1
+            writer.close()
+        assert len(provider.books) == 2
+
+    async def test_a_slow_answer_is_not_cut(self, open_bench: OpenBench) -> None:
+        async with (
+            FakeProvider(lambda _: Reply(delay_s=1.0)) as provider,
+            open_bench(spec_for(provider)) as it,
+        ):
+            assert (await it.post("/chat/completions", {"model": "m"})).status == 200
 
 
 class TestFlood:

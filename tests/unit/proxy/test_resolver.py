@@ -1,0 +1,71 @@
+"""Which addresses of a provider's name are taken."""
+
+import socket
+
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from pacabench.proxy.resolver import CheckedResolver
+
+
+class Names(AbstractResolver):
+    """A name server that says what it is told to, each time the next thing."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
+            for address in self.answers.pop(0)
+        ]
+
+    async def close(self) -> None:
+        self.answers.clear()
+
+
+async def addresses(answer: list[str], *, private: bool) -> list[str]:
+    host = "api.example.com"
+    resolver = CheckedResolver([host] if private else [], inner=Names(answer))
+    return [entry["host"] for entry in await resolver.resolve(host, 443)]
+
+
+PRIVATE = ["10.1.2.3", "192.168.0.9", "172.16.0.1", "127.0.0.1", "::1", "fd12::1", "100.64.0.1"]
+NEVER = [
+    "169.254.169.254",
+    "169.254.1.1",
+    "168.63.129.16",
+    "100.100.100.200",
+    "0.0.0.0",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fd00:ec2::254",
+    "::ffff:169.254.169.254",
+]
+
+
+@pytest.mark.parametrize("private", [True, False])
+async def test_public_addresses_are_taken(private: bool) -> None:
+    both = ["93.184.216.34", "2606:2800:220:1::1"]
+    assert await addresses(both, private=private) == both
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+async def test_private_ones_only_where_the_base_url_gives_reason(address: str) -> None:
+    assert await addresses([address], private=True) == [address]
+    with pytest.raises(OSError, match=rf"api\.example\.com has the address {address}, which is"):
+        await addresses([address], private=False)
+
+
+@pytest.mark.parametrize("private", [True, False])
+@pytest.mark.parametrize("address", NEVER)
+async def test_link_local_ones_and_metadata_never(address: str, private: bool) -> None:
+    with pytest.raises(OSError, match="has the address"):
+        await addresses([address], private=private)
+
+
+async def test_one_bad_address_among_good_ones_spoils_them_all() -> None:
+    with pytest.raises(OSError, match="private"):
+        await addresses(["93.184.216.34", "10.0.0.1"], private=False)

@@ -7,14 +7,17 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pacabench.config.canonical import canonical
+from pacabench.config.evaluators import PythonConfig, every_part
 from pacabench.config.load import LoadedConfig
 from pacabench.config.problems import nearest
 from pacabench.config.schema import AgentConfig, DatasetConfig, SandboxKind
-from pacabench.datasets.base import Dataset
+from pacabench.datasets.base import Dataset, Place
 from pacabench.datasets.load import load_dataset
+from pacabench.datasets.source import is_fetched, own_paths
 from pacabench.errors import ConfigError, UsageError
 from pacabench.evaluators.base import Evaluator
 from pacabench.evaluators.factory import CaseCheck, make_evaluator
@@ -27,6 +30,7 @@ from pacabench.sandbox.docker.images.source import read_patterns, scan_source
 from pacabench.sandbox.docker.images.tree import pack
 from pacabench.sandbox.docker.images.user_build import read_context
 from pacabench.store import Selection
+from pacabench.user_code import module_file
 
 IGNORE_FILE = ".pacabenchignore"
 _OUTPUT_NAMES = ("*.log", "nohup.out")
@@ -63,6 +67,12 @@ class Benchmark:
         return self.loaded.config.sandbox.kind
 
     @property
+    def revisions(self) -> dict[str, str]:
+        """The commits that data sets were fetched at, by name, of those that were."""
+        pinned = ((dataset.name, dataset.revision) for dataset in self.datasets)
+        return {name: revision for name, revision in pinned if revision is not None}
+
+    @property
     def identity(self) -> dict[str, Any]:
         """All that results depend on, for comparing with an earlier session of the same run."""
         return {
@@ -74,10 +84,15 @@ class Benchmark:
 
 
 async def load_benchmark(
-    loaded: LoadedConfig, selection: Selection, listener: Listener = lambda _: None
+    loaded: LoadedConfig,
+    selection: Selection,
+    listener: Listener = lambda _: None,
+    *,
+    revisions: Mapping[str, str] = MappingProxyType({}),
 ) -> Benchmark:
     """Load everything that ``selection`` names, and check it before anything is started.
 
+    ``revisions`` are the commits that an unfinished run's data sets were fetched at, by name.
     On cancellation a data set's ``prepare`` is killed.
 
     Raises:
@@ -93,9 +108,15 @@ async def load_benchmark(
     providers, default = provider_specs(loaded)
     notices = list(loaded.notices)
     agents = [_resolve(agent, loaded, notices) for agent in agent_configs]
-    checks = {name: CaseCheck(evaluator, selection.limit) for name, evaluator in evaluators.items()}
+    checks = {
+        item.name: CaseCheck(evaluators[item.name], _first(item, selection))
+        for item in dataset_configs
+    }
     datasets = [
-        await _load(item, loaded, listener, checks[item.name].take) for item in dataset_configs
+        await _load(
+            item, loaded, listener, checks[item.name].take, revision=revisions.get(item.name)
+        )
+        for item in dataset_configs
     ]
     for dataset in datasets:
         notices.extend(dataset.notices)
@@ -115,20 +136,33 @@ async def load_benchmark(
     )
 
 
+def _first(item: DatasetConfig, selection: Selection) -> int | None:
+    """How many cases, as they are read, will be run; of those in an order of their own, any may."""
+    return selection.limit if item.shuffle is None else None
+
+
 async def _load(
-    item: DatasetConfig, loaded: LoadedConfig, listener: Listener, seen: Callable[[Case], None]
+    item: DatasetConfig,
+    loaded: LoadedConfig,
+    listener: Listener,
+    seen: Callable[[Case], None],
+    *,
+    revision: str | None,
 ) -> Dataset:
-    if item.prepare is not None:
+    if item.prepare is not None or is_fetched(item.source):
         listener(Preparing(f"data set {item.name}"))
     cancelled = threading.Event()
     try:
         return await asyncio.to_thread(
             load_dataset,
             item,
-            loaded.project,
-            loaded.cache_directory,
-            environ=loaded.environ,
-            cancelled=cancelled.is_set,
+            Place(
+                project=loaded.project,
+                cache=loaded.cache_directory,
+                environ=loaded.environ,
+                cancelled=cancelled.is_set,
+                revision=revision,
+            ),
             seen=seen,
         )
     finally:
@@ -193,7 +227,11 @@ def _ignored(source: Path, loaded: LoadedConfig) -> list[str]:
         loaded.path,
         loaded.output_directory,
         loaded.cache_directory,
-        *(loaded.resolve(Path(dataset.source)) for dataset in config.datasets),
+        *(
+            loaded.resolve(path)
+            for item in config.datasets
+            for path in _judges_and_data(item, loaded)
+        ),
         *(loaded.resolve(path) for path in rules if path is not None),
         *_own_output(),
     ]
@@ -203,6 +241,17 @@ def _ignored(source: Path, loaded: LoadedConfig) -> list[str]:
     inside = (_below(path, source) for path in kept_out)
     patterns += ["/" + _escaped(path) for path in inside if path is not None]
     return patterns
+
+
+def _judges_and_data(dataset: DatasetConfig, loaded: LoadedConfig) -> list[Path]:
+    """What a data set is read from, and the user's code that judges: both may hold answers."""
+    judges = [
+        module_file(part.function.partition(":")[0], loaded.project)
+        for part in every_part(dataset.evaluator)
+        if isinstance(part, PythonConfig)
+    ]
+    data = own_paths(dataset.source, loaded.project)
+    return [*data, *(file for file in judges if file is not None)]
 
 
 def _own_output() -> list[Path]:

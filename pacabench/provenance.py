@@ -81,6 +81,7 @@ def _content(benchmark: Benchmark) -> dict[str, Any]:
         "version": config.version,
         "author": config.author,
         "dataset_hashes": identity["datasets"],
+        "dataset_revisions": benchmark.revisions,
         "agent_fingerprints": dict(benchmark.agent_digests),
         "agent_files": identity["agents"],
         "config": identity["config"],

@@ -50,13 +50,15 @@ async def start_run(
     """
     loaded = await asyncio.to_thread(load_config, request.config_path, flags=request.flags)
     run_dir = loaded.output_directory / (request.run_id or new_run_id(loaded.config.name))
-    benchmark = await load_benchmark(loaded, request.selection, listener)
     if request.run_id is not None and run_dir.is_dir():
         with RunStore.open(run_dir) as store:
+            pinned = store.manifest.dataset_revisions
+            benchmark = await load_benchmark(loaded, request.selection, listener, revisions=pinned)
             refuse_changes(store, benchmark, listener, accept=accept_changes)
             return await carry_out(
                 Job(store, benchmark, request.flags, frozenset(), listener, stop, allow_weak)
             )
+    benchmark = await load_benchmark(loaded, request.selection, listener)
     manifest = new_manifest(run_dir.name, benchmark, request.flags)
     text = loaded.text.decode("utf-8", "surrogateescape")
     with RunStore.create(run_dir.parent, manifest, text) as store:
@@ -129,7 +131,9 @@ async def _go_on(
         manifest = store.manifest
         path = config_path or Path(manifest.config_path)
         loaded = await asyncio.to_thread(load_config, path, flags=manifest.flags)
-        benchmark = await load_benchmark(loaded, manifest.selection, listener)
+        benchmark = await load_benchmark(
+            loaded, manifest.selection, listener, revisions=manifest.dataset_revisions
+        )
         refuse_changes(store, benchmark, listener, accept=accept_changes)
         return await carry_out(
             Job(store, benchmark, manifest.flags, retry, listener, stop, allow_weak)

@@ -8,9 +8,9 @@ from pacabench.config.evaluators import PythonConfig, every_part
 from pacabench.config.load import LoadedConfig
 from pacabench.config.masking import digest, hide_secrets
 from pacabench.config.problems import clean, shown
-from pacabench.config.references import module_file
 from pacabench.config.schema import AgentConfig, DatasetConfig, ProviderConfig, ProxyConfig
 from pacabench.model import JSON
+from pacabench.user_code import module_file
 
 _SHOWN = 160
 

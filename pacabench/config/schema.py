@@ -177,6 +177,7 @@ class AgentConfig(Section):
 
 
 Column = Annotated[str, StringConstraints(min_length=1)]
+FilterValue = str | int | float | bool
 
 
 class InputMap(Section):
@@ -198,11 +199,25 @@ class DatasetConfig(Section):
     """Cases, and how an answer to them is judged."""
 
     name: Name
-    source: str = Field(min_length=1, description="A .jsonl or .json file, relative to this file.")
+    source: str = Field(
+        min_length=1,
+        description="A file, a directory or a pattern, relative to this file; or "
+        "git:URL[@ref][#path], huggingface:ORG/NAME[@revision], python:module:function.",
+    )
     split: str | None = Field(
         default=None,
         description="Rows whose `split` column says this; or the entry of this name where "
-        "the file is a JSON object of arrays; or the file SPLIT.jsonl/.json in a directory.",
+        "the file is a JSON object of arrays; or the file of this name in a directory.",
+    )
+    config: str | None = Field(
+        default=None, min_length=1, description="Only huggingface: which of its configurations."
+    )
+    filter: dict[Column, FilterValue | tuple[FilterValue, ...]] = Field(
+        default_factory=dict,
+        description="Columns with the value that they must have, or a list of those.",
+    )
+    shuffle: int | None = Field(
+        default=None, ge=0, description="A seed: cases come in an order of its own."
     )
     prepare: str | None = Field(
         default=None,

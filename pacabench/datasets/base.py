@@ -1,8 +1,9 @@
 """What a loaded data set is, and what a row is before it becomes a case."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, overload
 
 from pacabench.model import Case
 
@@ -44,6 +45,8 @@ class Dataset:
     """``sha256:...`` over the content of all cases (not over file names)."""
     notices: tuple[str, ...] = ()
     """What the user should know, and what is no error."""
+    revision: str | None = None
+    """The commit that it was fetched at, where it was fetched."""
 
     @property
     def case_ids(self) -> Sequence[str]:
@@ -54,14 +57,62 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where and how data sets are fetched and made."""
+
+    project: Path
+    """The directory of pacabench.yaml."""
+    cache: Path
+    environ: Mapping[str, str] = field(default_factory=dict)
+    cancelled: Callable[[], bool] = lambda: False
+    """Says so once nobody wants the data any more."""
+    revision: str | None = None
+    """The commit that an unfinished run was begun with: no other will do."""
+
+
+class Part(Protocol):
+    """A file with rows, or what stands for one."""
+
+    @property
+    def shown(self) -> str:
+        """Its name in messages."""
+        ...
+
+    @property
+    def stored(self) -> Path | None:
+        """The file of JSON lines that its cases had better stay in; None: they fit into memory."""
+        ...
+
+    def rows(self, split: str | None) -> tuple[Iterator["Row | BadRow"], bool]:
+        """Its rows, and whether they are those of ``split`` already.
+
+        Raises, also while they are read:
+            BrokenFileError: it cannot be read on, or has no such split.
+            OSError: it cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a data set is read from."""
+
+    parts: Sequence[Part]
+    split: str | None
+    """Rows of it are still to be chosen; None where the parts are the split."""
+    revision: str | None = None
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One row of a file."""
 
     value: dict[str, Any]
     line: int
-    """Where it begins, from 1."""
+    """Where it begins, from 1; 0 where there are no lines."""
     number: int | None = None
-    """Which one of an array, from 1: many can stand on one line. None in JSON lines."""
+    """Which one of an array or a table, from 1: many can stand on one line. None in JSON lines."""
     offset: int = 0
     """Bytes of the file before its line; of JSON lines only."""
 
@@ -94,7 +145,9 @@ class BrokenFileError(Exception):
 
 
 def _place(line: int, number: int | None) -> str:
-    return str(line) if number is None else f"{line} (row {number})"
+    if number is None:
+        return str(line)
+    return f"{line} (row {number})" if line else f"row {number}"
 
 
 def printable(text: str) -> str:

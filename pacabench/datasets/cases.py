@@ -39,13 +39,17 @@ class CaseMaker:
     """Makes the cases of one data set, in order."""
 
     config: DatasetConfig
-    file: str
-    """As messages name it."""
+    file: str = ""
+    """Of the rows that come, as messages name it."""
+    several: bool = False
+    """Rows come from more than one file."""
     unseen: set[str] = field(init=False)
     """Columns in ``hide`` that no row had so far."""
     telling: set[str] | None = None
     """Columns that agents see and that said the expected answer in every row so far."""
     _places: dict[str, int | str] = field(default_factory=dict)
+    _files: dict[str, str] = field(default_factory=dict)
+    """Where there are several: of each case, the one that it stands in."""
     _copies: Counter[str] = field(default_factory=Counter)
     _hidden: bool = field(init=False)
     _taken: frozenset[str] = field(init=False)
@@ -88,13 +92,19 @@ class CaseMaker:
         made = self._case(row, None)
         case_id = made.case.case_id
         if case_id in self._places:
-            first = self._places[case_id]
-            raise _RowError(f"duplicate case id {case_id[:80]!r}, first on line {first}")
+            raise _RowError(f"duplicate case id {case_id[:80]!r}, first {self._first_at(case_id)}")
         self._places[case_id] = row.line if row.number is None else row.place
+        if self.several:
+            self._files[case_id] = self.file
         if self.unseen:
             self.unseen -= {name for name in self.unseen if find(row.value, name) is not MISSING}
         self._watch(made.case.metadata, made.case.expected)
         return made
+
+    def _first_at(self, case_id: str) -> str:
+        """Where a case of this id was first: a line of this file, or a place in another."""
+        place, file = self._places[case_id], self._files.get(case_id, self.file)
+        return f"on line {place}" if file == self.file else f"at {file}:{place}"
 
     def _case(self, row: Row, case_id: str | None) -> MadeCase:
         question = self._required(row, "input")

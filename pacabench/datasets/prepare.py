@@ -6,61 +6,68 @@ names or the data themselves have changed.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shlex
-import subprocess
+import shutil
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
-import psutil
-
-from pacabench.datasets.base import printable
-from pacabench.datasets.source import data_files
+from pacabench.datasets.base import Place
+from pacabench.datasets.command import locked, run_command
+from pacabench.datasets.local import data_files
 from pacabench.errors import DatasetError
 
 TIMEOUT_S = 3600.0
-_OUTPUT_SHOWN_BYTES = 8 * 1024
-_POLL_S = 0.1
-_CUT_OFF = "prepare was cut off"
 
 
-def prepare(
-    command: str,
-    source: Path,
-    project: Path,
-    cache: Path,
-    environ: Mapping[str, str],
-    *,
-    timeout_s: float = TIMEOUT_S,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> None:
-    """Run ``command`` in ``project``, unless it was run for exactly this state before.
+def prepare(command: str, source: Path, place: Place, *, timeout_s: float = TIMEOUT_S) -> None:
+    """Run ``command`` in the project, unless it was run for exactly this state before.
 
     ``PACABENCH_DATASET_PATH`` in its environment is the absolute path of ``source``, which it may
-    make, or change. Two harnesses never run it at the same time. Ctrl-C reaches it, because it
-    stays in the harness's process group. Once ``cancelled`` says so it is killed.
+    make, or change. Two harnesses never run it at the same time. Once nobody wants the data any
+    more it is killed.
 
     Raises:
         DatasetError: it failed, was killed or did not end in time; with the end of its output.
     """
-    stamps = cache / "prepare"
+    stamps = place.cache / "prepare"
     try:
         stamps.mkdir(parents=True, exist_ok=True)
-        with _locked(
-            stamps / f"{_state(command, source.absolute(), ())}.lock", timeout_s, cancelled
-        ):
-            if (stamps / _digest(command, source, project)).exists():
+        lock = stamps / f"{_state(command, source.absolute(), ())}.lock"
+        with locked(lock, "prepare", timeout_s, place.cancelled):
+            if (stamps / _digest(command, source, place.project)).exists():
                 return
-            _run(command, source, project, environ, timeout_s, cancelled)
-            (stamps / _digest(command, source, project)).touch()
+            _run(command, source, place, timeout_s)
+            (stamps / _digest(command, source, place.project)).touch()
     except OSError as error:
         raise DatasetError(f"prepare: {error}") from error
+
+
+def prepared_copy(
+    command: str, folder: Path, place: Place, *, timeout_s: float = TIMEOUT_S
+) -> Path:
+    """``folder``, which is fetched and never changes, as ``command`` makes a copy of it.
+
+    The copy is made once for each content and command; one that was cut off is made anew.
+
+    Raises:
+        DatasetError: as for :func:`prepare`.
+    """
+    key = _state(command, folder.absolute(), _named_files(command, place.project))
+    copy = place.cache / "prepared" / key
+    done = copy.with_suffix(".done")
+    try:
+        with locked(copy.with_suffix(".lock"), "prepare", timeout_s, place.cancelled):
+            if not done.exists():
+                shutil.rmtree(copy, ignore_errors=True)
+                shutil.copytree(folder, copy, symlinks=True)
+                _run(command, copy, place, timeout_s)
+                done.touch()
+    except OSError as error:
+        raise DatasetError(f"prepare: {error}") from error
+    return copy
 
 
 def _digest(command: str, source: Path, project: Path) -> str:
@@ -93,68 +100,17 @@ def _named_files(command: str, project: Path) -> list[Path]:
     return files
 
 
-@contextlib.contextmanager
-def _locked(file: Path, timeout_s: float, cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Hold the lock ``file``; the kernel lets go of it when this process dies."""
-    deadline = time.monotonic() + timeout_s
-    with file.open("ab") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if cancelled():
-                    raise DatasetError(_CUT_OFF) from None
-                if time.monotonic() > deadline:
-                    raise DatasetError(
-                        f"prepare: another harness has been running it for {timeout_s:.0f} s"
-                    ) from None
-                time.sleep(_POLL_S)
-        yield
-
-
-def _run(
-    command: str,
-    source: Path,
-    project: Path,
-    environ: Mapping[str, str],
-    timeout_s: float,
-    cancelled: Callable[[], bool],
-) -> None:
-    with tempfile.TemporaryFile() as output:
-        child = subprocess.Popen(
-            ["/bin/sh", "-c", command],
-            cwd=project,
-            env=_environment(environ, source),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            code = _wait(child, timeout_s, cancelled)
-        finally:
-            _kill(child)
-        if code is None:
-            raise DatasetError(
-                f"prepare did not end within {timeout_s:.0f} s and was killed: {command}"
-                f"{_tail(output)}"
-            )
-        if code != 0:
-            how = f"exit code {code}" if code > 0 else f"signal {-code}"
-            raise DatasetError(f"prepare failed with {how}: {command}{_tail(output)}")
-
-
-def _wait(
-    child: "subprocess.Popen[bytes]", timeout_s: float, cancelled: Callable[[], bool]
-) -> int | None:
-    """The exit status; None when the time is over."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return child.wait(min(_POLL_S, timeout_s))
-        if cancelled():
-            raise DatasetError(_CUT_OFF)
-    return None
+def _run(command: str, source: Path, place: Place, timeout_s: float) -> None:
+    ended = run_command(
+        ["/bin/sh", "-c", command],
+        what="prepare",
+        cwd=place.project,
+        env=_environment(place.environ, source),
+        timeout_s=timeout_s,
+        cancelled=place.cancelled,
+    )
+    if ended.code != 0:
+        raise DatasetError(f"prepare failed with {ended.how}: {command}{ended.tail}")
 
 
 def _environment(environ: Mapping[str, str], source: Path) -> dict[str, str]:
@@ -165,25 +121,3 @@ def _environment(environ: Mapping[str, str], source: Path) -> dict[str, str]:
         "PATH": f"{path}{os.pathsep}{Path(sys.executable).parent}",
         "PACABENCH_DATASET_PATH": str(source.absolute()),
     }
-
-
-def _kill(child: "subprocess.Popen[bytes]") -> None:
-    """End the command and what it started, where it did not end by itself."""
-    if child.poll() is not None:
-        return
-    family: list[psutil.Process] = []
-    with contextlib.suppress(psutil.Error):
-        family = psutil.Process(child.pid).children(recursive=True)
-    child.kill()
-    for process in family:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    child.wait()
-
-
-def _tail(output: IO[bytes]) -> str:
-    """The end of what the command wrote, indented; control characters escaped."""
-    size = output.seek(0, os.SEEK_END)
-    output.seek(max(0, size - _OUTPUT_SHOWN_BYTES))
-    lines = output.read().decode(errors="replace").strip().splitlines()
-    return "".join(f"\n    {printable(line)}" for line in lines)

@@ -4,21 +4,16 @@ It is trusted: it runs in the harness, in a thread, with the user's rights. What
 """
 
 import asyncio
-import importlib
-import importlib.util
 import inspect
 import math
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from pacabench.config.evaluators import PythonConfig
-from pacabench.config.references import module_file
-from pacabench.errors import ConfigError, EvaluatorError
+from pacabench.errors import EvaluatorError
 from pacabench.evaluators.text import excerpt, no_text, text_of
 from pacabench.model import JSON, Case, Evaluation
+from pacabench.user_code import load_function
 
 _SHOWN = 500
 
@@ -100,40 +95,3 @@ def _kept(value: Any) -> JSON:
     if isinstance(value, bool | int | float):
         return value
     return excerpt(value if isinstance(value, str) else text_of(value) or repr(value), _SHOWN)
-
-
-def load_function(reference: str, project: Path) -> Callable[..., Any]:
-    """The function ``module:name``: of a file in ``project``, or else of an installed module.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    module_name, _, name = reference.partition(":")
-    try:
-        found: Any = _module(module_name, project)
-    except Exception as error:  # a user's module may raise anything
-        text = excerpt(f"{type(error).__name__}: {error}", _SHOWN)
-        raise ConfigError(f"{reference}: the module cannot be imported: {text}") from error
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if not callable(found):
-        raise ConfigError(f"{reference}: the module {module_name} has no function {name}")
-    function: Callable[..., Any] = found
-    return function
-
-
-def _module(name: str, project: Path) -> ModuleType:
-    file = module_file(name, project)
-    if file is None:
-        return importlib.import_module(name)
-    # By a name of its own: two projects may have a `scoring.py`, and so may the standard library.
-    private = f"_pacabench_user_{abs(hash(file))}_{name.replace('.', '_')}"
-    spec = importlib.util.spec_from_file_location(private, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[private] = module
-    if str(project) not in sys.path:
-        sys.path.append(str(project))  # last: for what it imports beside it
-    spec.loader.exec_module(module)
-    return module

@@ -97,6 +97,7 @@ def _run(view: RunView) -> dict[str, Any]:
         },
         "sandbox_weaknesses": [weak.model_dump() for weak in manifest.sandbox.weaknesses],
         "dataset_hashes": manifest.dataset_hashes,
+        "dataset_revisions": manifest.dataset_revisions,
         "agent_fingerprints": manifest.agent_fingerprints,
         "config_fingerprint": manifest.config_fingerprint,
         "package_version": manifest.package_version,

@@ -133,6 +133,8 @@ class Manifest(_Part):
     """The snapshot of ``genai-prices`` that costs were computed with."""
     sandbox: SandboxRecord
     dataset_hashes: dict[str, str] = Field(default_factory=dict)
+    dataset_revisions: dict[str, str] = Field(default_factory=dict)
+    """Data set to the commit that it was fetched at; later sessions read no other."""
     agent_fingerprints: dict[str, str] = Field(default_factory=dict)
     agent_files: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Agent to its files, each with a short hash of its content, so that a change has a name."""

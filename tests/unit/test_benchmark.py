@@ -61,6 +61,10 @@ async def sent_to_agents(project: Path) -> set[str]:
     return {entry.path for entry in tree.entries if entry.kind != "directory"}
 
 
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(["git", *words], cwd=folder, check=True)
+
+
 async def until(condition: Callable[[], bool]) -> None:
     for _ in range(1000):
         if condition():
@@ -73,6 +77,54 @@ async def test_agents_get_their_code_and_nothing_that_holds_answers_or_keys(
     project: Path,
 ) -> None:
     assert await sent_to_agents(project) == {"agents/a.py", "data/vocabulary.txt"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "stays_out"),
+    [
+        ('source: "data/*.jsonl"', {"data/te[s]t !1.jsonl", "data/b.jsonl"}),
+        ("source: python:rows:make", {"rows.py"}),
+        (
+            "source: data/b.jsonl, evaluator: {type: python, function: rows:make}",
+            {"data/b.jsonl", "rows.py"},
+        ),
+    ],
+)
+async def test_whatever_the_data_are_read_and_judged_from_stays_out(
+    project: Path, dataset: str, stays_out: set[str]
+) -> None:
+    (project / "data" / "b.jsonl").write_text('{"input": "r", "expected": "b"}')
+    (project / "rows.py").write_text("def make(): yield {'input': 1, 'expected': 2}")
+    (project / "pacabench.yaml").write_text(
+        CONFIG.partition("datasets")[0] + f"datasets: [{{name: d, {dataset}}}]\n"
+    )
+    kept = {"agents/a.py", "data/vocabulary.txt", "rows.py", "data/b.jsonl", "data/te[s]t !1.jsonl",
+            "results/old/run.json", "results/old/results.jsonl"}  # fmt: skip
+    sent = await sent_to_agents(project)
+    assert not sent & stays_out
+    assert sent <= kept
+
+
+async def test_a_data_set_is_read_at_the_commit_that_the_run_began_with(project: Path) -> None:
+    there = project / "there"
+    there.mkdir()
+    git(there, "init", "-q")
+
+    def commit(text: str) -> None:
+        (there / "set.jsonl").write_text(text)
+        git(there, "add", ".")
+        git(there, "-c", "user.name=t", "-c", "user.email=t", "commit", "-qm", "x")
+
+    commit('{"input": 1, "expected": 1}')
+    (project / "pacabench.yaml").write_text(CONFIG.replace('"data/te[s]t !1.jsonl"', "git:there"))
+    loaded = load_config(project / "pacabench.yaml")
+    first = await load_benchmark(loaded, Selection())
+    commit('{"input": 2, "expected": 2}')
+    assert (await load_benchmark(loaded, Selection())).identity != first.identity
+    again = await load_benchmark(loaded, Selection(), revisions=first.revisions)
+    assert again.identity == first.identity
+    assert again.revisions == first.revisions == {"d": first.datasets[0].revision}
+    assert not any(path.startswith("there") for path in await sent_to_agents(project))
 
 
 async def test_the_digest_follows_the_code_and_not_what_stays_out(project: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pacabench.columns import MISSING, find, without
 from pacabench.config.schema import DatasetConfig
-from pacabench.datasets.base import Dataset
+from pacabench.datasets.base import Dataset, Place
 from pacabench.datasets.load import load_dataset
 from pacabench.errors import DatasetError
 from pacabench.model import Case
@@ -24,7 +24,7 @@ def load(tmp_path: Path) -> Load:
     def read(*rows: Any, **keys: Any) -> Dataset:
         (tmp_path / "d.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
         return load_dataset(
-            DatasetConfig(name="set", source="d.jsonl", **keys), tmp_path, tmp_path / "cache"
+            DatasetConfig(name="set", source="d.jsonl", **keys), Place(tmp_path, tmp_path / "cache")
         )
 
     return read

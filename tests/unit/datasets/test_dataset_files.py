@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pacabench.config.schema import DatasetConfig
 from pacabench.datasets import jsonl
-from pacabench.datasets.base import Dataset
+from pacabench.datasets.base import Dataset, Place
 from pacabench.datasets.load import load_dataset
 from pacabench.errors import DatasetError
 
@@ -26,7 +26,7 @@ def load(tmp_path: Path) -> Load:
             data = content if isinstance(content, bytes) else content.encode()
             (tmp_path / name).write_bytes(data)
         config = DatasetConfig(name="set", source=keys.pop("source", name), **keys)
-        return load_dataset(config, tmp_path, tmp_path / "cache")
+        return load_dataset(config, Place(tmp_path, tmp_path / "cache"))
 
     return read
 
@@ -281,35 +281,29 @@ class TestSplits:
 
 
 class TestSources:
-    @pytest.mark.parametrize(
-        "source",
-        [
-            "git:https://h/x.git",
-            "huggingface:org/name",
-            "python:module:function",
-            "https://h/x.jsonl",
-        ],
-    )
-    def test_what_has_to_be_fetched_is_refused_with_what_to_do(
-        self, load: Load, source: str
-    ) -> None:
-        (line,) = faults(load, None, source=source, prepare="touch ran")
-        assert "this version reads local .jsonl and .json files only" in line
-        assert source in line
-
-    def test_prepare_does_not_run_for_a_source_that_cannot_be_read(
+    def test_what_nothing_reads_is_refused_with_what_to_do(
         self, load: Load, tmp_path: Path
     ) -> None:
-        faults(load, None, source="git:x", prepare="touch ran")
+        (line,) = faults(load, None, source="https://h/x.jsonl", prepare="touch ran")
+        assert "is neither a path nor git:, huggingface: or python:" in line
+        assert "https://h/x.jsonl" in line
+        assert not (tmp_path / "ran").exists()
+
+    @pytest.mark.parametrize("source", ["huggingface:org/name", "python:m:f", "*.jsonl"])
+    def test_prepare_does_not_run_for_a_source_that_it_cannot_make(
+        self, load: Load, tmp_path: Path, source: str
+    ) -> None:
+        (line,) = faults(load, None, source=source, prepare="touch ran")
+        assert "`prepare`" in line
         assert not (tmp_path / "ran").exists()
 
     def test_a_password_in_a_url_is_not_shown(self, load: Load) -> None:
-        (line,) = faults(load, None, source="git:https://me:hush@h/x.git")
+        (line,) = faults(load, None, source="https://me:hush@h/x.git")
         assert "hush" not in line
 
     def test_missing_special_and_unknown_files_are_named(self, load: Load, tmp_path: Path) -> None:
         assert faults(load, None) == ["dataset 'set': d.jsonl: there is no such file or directory"]
-        assert "must end in .jsonl or .json" in faults(load, "a,b\n", "d.csv")[0]
+        assert "must end in .jsonl, .json, .csv" in faults(load, "a,b\n", "d.txt")[0]
         os.mkfifo(tmp_path / "pipe.jsonl")
         assert "is no regular file" in faults(load, None, "pipe.jsonl")[0]
 

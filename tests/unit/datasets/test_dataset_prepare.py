@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from pacabench.config.schema import DatasetConfig
-from pacabench.datasets.base import Dataset
+from pacabench.datasets.base import Dataset, Place
 from pacabench.datasets.load import load_dataset
 from pacabench.datasets.prepare import prepare
 from pacabench.errors import DatasetError
@@ -20,7 +20,7 @@ MAKE = """echo ran >> log; echo '{"input": 1}' > "$PACABENCH_DATASET_PATH" """
 
 def load(project: Path, command: str) -> Dataset:
     config = DatasetConfig(name="set", source="made.jsonl", prepare=command)
-    return load_dataset(config, project, project / "cache")
+    return load_dataset(config, Place(project, project / "cache", os.environ))
 
 
 def runs(project: Path) -> int:
@@ -63,7 +63,7 @@ class TestOnce:
     def test_a_directory_is_data_too(self, tmp_path: Path) -> None:
         command = "echo ran >> log; mkdir -p data; echo {} > data/a.jsonl"
         for _ in range(2):
-            prepare(command, tmp_path / "data", tmp_path, tmp_path / "cache", os.environ)
+            prepare(command, tmp_path / "data", Place(tmp_path, tmp_path / "cache", os.environ))
         assert runs(tmp_path) == 1
 
     def test_two_at_a_time_run_it_once(self, tmp_path: Path) -> None:
@@ -81,9 +81,7 @@ class TestEnvironment:
         prepare(
             'echo "$PWD|$PACABENCH_DATASET_PATH|$MINE|${HOME-none}" > out; cat',
             tmp_path / "x.jsonl",
-            tmp_path,
-            tmp_path / "cache",
-            {"MINE": "m", "PATH": os.environ["PATH"]},
+            Place(tmp_path, tmp_path / "cache", {"MINE": "m", "PATH": os.environ["PATH"]}),
         )
         out = (tmp_path / "out").read_text().strip()
         assert out == f"{tmp_path}|{tmp_path / 'x.jsonl'}|m|none"
@@ -91,7 +89,11 @@ class TestEnvironment:
     def test_our_python_is_found_where_there_is_no_other(self, tmp_path: Path) -> None:
         name = Path(sys.executable).name
         command = f"{name} -c 'import pacabench'"
-        prepare(command, tmp_path / "x", tmp_path, tmp_path / "cache", {"PATH": "/nonexistent"})
+        prepare(
+            command,
+            tmp_path / "x",
+            Place(tmp_path, tmp_path / "cache", {"PATH": "/nonexistent"}),
+        )
 
 
 class TestFailure:
@@ -111,8 +113,9 @@ class TestFailure:
     def test_one_that_does_not_end_is_killed_with_what_it_started(self, tmp_path: Path) -> None:
         command = "sleep 61 & echo $! > child; echo waiting; wait"
         began = time.monotonic()
+        place = Place(tmp_path, tmp_path / "cache", os.environ)
         with pytest.raises(DatasetError, match=r"did not end within 1 s and was killed"):
-            prepare(command, tmp_path / "x", tmp_path, tmp_path / "cache", os.environ, timeout_s=1)
+            prepare(command, tmp_path / "x", place, timeout_s=1)
         assert time.monotonic() - began < 10
         pid = int((tmp_path / "child").read_text())
         deadline = time.monotonic() + 5

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pacabench.config.schema import DatasetConfig
-from pacabench.datasets import source
-from pacabench.datasets.base import Dataset, StoredCases
+from pacabench.datasets import local
+from pacabench.datasets.base import Dataset, Place, StoredCases
 from pacabench.datasets.load import load_dataset
 from pacabench.errors import DatasetError
 from pacabench.model import Case
@@ -27,10 +27,10 @@ def write(path: Path, rows: list[dict[str, object]], *, blank: str = "") -> None
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Dataset]:
-    def read(large: bool) -> Dataset:
-        monkeypatch.setattr(source, "HELD_BYTES", 0 if large else 2**60)
-        config = DatasetConfig(name="set", source="d.jsonl", hide=["case_id"])
-        return load_dataset(config, tmp_path, tmp_path / "cache")
+    def read(large: bool, **keys: int) -> Dataset:
+        monkeypatch.setattr(local, "HELD_BYTES", 0 if large else 2**60)
+        config = DatasetConfig(name="set", source="d.jsonl", hide=["case_id"], **keys)
+        return load_dataset(config, Place(tmp_path, tmp_path / "cache"))
 
     return read
 
@@ -72,6 +72,12 @@ class TestTheSameCases:
         assert len(cases[:2]) == 2
         with pytest.raises(IndexError):
             cases[5]
+
+    def test_in_an_order_of_their_own(self, tmp_path: Path, load: Callable[..., Dataset]) -> None:
+        write(tmp_path / "d.jsonl", ROWS)  # type: ignore[arg-type]
+        held, stored = load(False, shuffle=3), load(True, shuffle=3)
+        assert list(stored.cases) == list(held.cases) != list(load(False).cases)
+        assert list(stored.case_ids) == list(held.case_ids)
 
     def test_a_byte_order_mark_is_no_part_of_the_first(
         self, tmp_path: Path, load: Callable[[bool], Dataset]
@@ -116,5 +122,5 @@ def test_every_case_is_seen_as_it_is_read(tmp_path: Path) -> None:
     write(tmp_path / "d.jsonl", ROWS)  # type: ignore[arg-type]
     seen: list[Case] = []
     config = DatasetConfig(name="set", source="d.jsonl")
-    found = load_dataset(config, tmp_path, tmp_path / "cache", seen=seen.append)
+    found = load_dataset(config, Place(tmp_path, tmp_path / "cache"), seen=seen.append)
     assert seen == list(found.cases)

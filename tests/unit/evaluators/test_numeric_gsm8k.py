@@ -8,7 +8,7 @@ import pytest
 
 from pacabench.config.evaluators import NumericConfig
 from pacabench.config.schema import DatasetConfig, InputMap
-from pacabench.datasets.base import Dataset
+from pacabench.datasets.base import Dataset, Place
 from pacabench.datasets.load import load_dataset
 from pacabench.evaluators.factory import CaseCheck, make_evaluator
 
@@ -23,7 +23,7 @@ def gsm8k(shared_data: Path, tmp_path: Path) -> Dataset:
         input_map=InputMap(input="question", expected="answer"),
         evaluator=EVALUATOR,
     )
-    return load_dataset(config, shared_data / "gsm8k", tmp_path)
+    return load_dataset(config, Place(shared_data / "gsm8k", tmp_path))
 
 
 async def test_every_row_is_judged_like_its_published_answer(

@@ -146,7 +146,13 @@ class Breaker:
     def check(self) -> None:
         """Give up where patience is at its end."""
         if self.gives_up_in_s() == 0:
-            self.gave_up = "; ".join(outage.why for outage in self._outages.values())
+            why = "; ".join(outage.why for outage in self._outages.values())
+            self.end(f"gave up waiting: {why}")
+
+    def end(self, why: str) -> None:
+        """Start nothing more: for what no waiting mends. The first reason holds."""
+        if not self.over.is_set():
+            self.gave_up = why
             self.over.set()
             self.on_change()
 

@@ -66,7 +66,9 @@ def bedrock_spec(loaded: LoadedConfig, entry: ProviderConfig) -> ProviderSpec:
     variable = entry.api_key_env or _BEARER
     bearer = usable_key(environ.get(variable, "").strip(), variable)
     if bearer:
-        return ProviderSpec("bedrock", "bedrock", base_url, bearer, region=region)
+        return ProviderSpec(
+            "bedrock", "bedrock", base_url, bearer, region=region, key_name=variable
+        )
     if entry.api_key_env is not None:
         raise ConfigError(f"{loaded.path}: environment variable {variable} is not set")
     access, secret, token = _credentials(loaded)
@@ -78,6 +80,7 @@ def bedrock_spec(loaded: LoadedConfig, entry: ProviderConfig) -> ProviderSpec:
         access_key_id=access,
         session_token=token or None,
         region=region,
+        key_name=AWS_KEYS[0],
     )
 
 

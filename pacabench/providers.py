@@ -147,11 +147,14 @@ def _spec(loaded: LoadedConfig, name: str, entry: ProviderConfig) -> ProviderSpe
     if name == "bedrock":
         return bedrock_spec(loaded, entry)
     base_url = base_url_of(loaded, name, entry.base_url)
-    key = _key(loaded, name, entry, base_url)
-    return ProviderSpec(name=name, kind=name, base_url=base_url, api_key=key)
+    variable, key = _key(loaded, name, entry, base_url)
+    return ProviderSpec(name, name, base_url, key, key_name=variable)
 
 
-def _key(loaded: LoadedConfig, name: str, entry: ProviderConfig, base_url: str) -> str | None:
+def _key(
+    loaded: LoadedConfig, name: str, entry: ProviderConfig, base_url: str
+) -> tuple[str, str | None]:
+    """The variable that a provider's key is looked for in, and the key."""
     known = KNOWN_PROVIDERS[name].key_names
     names = (entry.api_key_env,) if entry.api_key_env is not None else known
     variable = next((each for each in names if loaded.environ.get(each, "").strip()), names[0])
@@ -162,7 +165,7 @@ def _key(loaded: LoadedConfig, name: str, entry: ProviderConfig, base_url: str) 
             f"set; set it, put {variable}=... into {loaded.project / '.env'}, "
             "or name another one in config.proxy.api_key_env"
         )
-    return usable_key(key, variable) or None
+    return variable, usable_key(key, variable) or None
 
 
 def may_be_private(spec: ProviderSpec, *, named: bool) -> bool:

@@ -25,9 +25,10 @@ from pacabench.events import (
     Stopping,
 )
 from pacabench.figures import CallFigures
+from pacabench.key_watch import KeyWatch
 from pacabench.ledger import Ledger
 from pacabench.memory import building
-from pacabench.model import CaseResult, Outcome, PlannedAttempt
+from pacabench.model import CallRecord, CaseResult, Outcome, PlannedAttempt
 from pacabench.owner import current_owner
 from pacabench.plan import plan_attempts, plan_cases, planned_counts
 from pacabench.pricing import Pricer
@@ -139,6 +140,12 @@ async def carry_out(job: Job) -> RunReport:
 def _context(job: Job, ledger: Ledger) -> SandboxContext:
     benchmark = job.benchmark
     config = benchmark.loaded.config.config
+    watch = KeyWatch(benchmark.providers, job.breaker.end)
+
+    def on_call(call: CallRecord) -> None:
+        ledger.take(call)
+        watch.take(call)
+
     return SandboxContext(
         run_id=job.store.manifest.run_id,
         run_dir=job.store.run_dir,
@@ -148,7 +155,7 @@ def _context(job: Job, ledger: Ledger) -> SandboxContext:
         providers=benchmark.providers,
         default_provider=benchmark.default_provider,
         concurrency=_most_sessions(job),
-        on_call=ledger.take,
+        on_call=on_call,
         on_egress=ledger.take_egress,
         listener=job.listener,
         allow_weak=job.allow_weak,
@@ -205,7 +212,7 @@ async def _work(
         telling.cancel()
         await finish(pool.close_idle())
     if job.breaker.gave_up is not None:
-        job.listener(Notice("warning", f"gave up waiting: {job.breaker.gave_up}"))
+        job.listener(Notice("warning", job.breaker.gave_up))
     elif not job.stop.requested:
         for agent in job.benchmark.agents:
             if agent.config.teardown is not None:

@@ -53,6 +53,8 @@ class ProviderSpec:
     """Only ``bedrock``, as the two fields below."""
     session_token: str | None = field(default=None, repr=False)
     region: str | None = None
+    key_name: str | None = None
+    """The variable that the key came from, or would come from; for messages."""
     private: bool = False
     """Its host may be in a private network: the user's own base URL says so."""
     allow_tools: list[str] = field(default_factory=list)

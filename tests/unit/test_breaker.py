@@ -161,7 +161,7 @@ class TestGivingUp:
         assert bench.breaker.gave_up is None
         bench.now += 1
         bench.breaker.check()
-        assert bench.breaker.gave_up == "provider a is down: x"
+        assert bench.breaker.gave_up == "gave up waiting: provider a is down: x"
         assert bench.breaker.over.is_set()
         assert bench.breaker.admits_in_s() is None
 

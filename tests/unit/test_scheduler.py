@@ -390,7 +390,7 @@ class TestBreaker:
             await schedule(
                 plan(8), execute, recorder, concurrency=2, grace_s=0.02, breaker=guard
             ).run()
-        assert guard.gave_up == "provider p is down: 503"
+        assert guard.gave_up == "gave up waiting: provider p is down: 503"
         assert {item.outcome for item in recorder.results} == {Outcome.CANCELLED}
         assert len(recorder.results) <= 2
 

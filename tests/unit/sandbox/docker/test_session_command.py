@@ -38,3 +38,11 @@ def test_a_source_that_does_not_fit_is_told_apart(tmp_path: Path) -> None:
     assert done.returncode == 73
     assert done.stdout == ""
     assert "sandbox.tmp_size" in done.stderr
+
+
+def test_a_command_of_many_lines_is_run_as_it_stands(tmp_path: Path) -> None:
+    source = tmp_path / "it's the source"
+    source.mkdir()
+    (source / "name.txt").write_text("world")
+    command = "# says hello\nread -r name < name.txt\ncat <<END\nhello $name, $0\nEND\n"
+    assert run(command, source, tmp_path).stdout == "hello world, /bin/sh\n"

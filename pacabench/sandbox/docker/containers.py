@@ -6,6 +6,7 @@ progress"); here they mean what they say.
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 import docker
+import requests
 from docker.errors import APIError, NotFound
 
 from pacabench.errors import SandboxUnavailableError
@@ -22,6 +24,9 @@ from pacabench.sandbox.docker.labels import opaque_name
 
 REMOVE_WITHIN_S = 60.0
 _RETRY_EVERY_S = 0.2
+_AWAITED_S = 0.25
+"""How long one of the engine's threads waits for an end: most come at once, and asking again and
+again finds them late. An agent that stays must not keep a thread."""
 _SIGNAL_BASE = 128
 _SIGNALS = 64
 SIGKILL = 9
@@ -136,12 +141,10 @@ async def read_end(engine: Engine, container_id: str, *, within_s: float) -> End
         SandboxError: the engine does not tell.
     """
     deadline = time.monotonic() + within_s
-    pause_s = 0.005
+    look, pause_s = functools.partial(_await_end, container_id, min(within_s, _AWAITED_S)), 0.1
     while True:
         try:
-            found = await engine.call(
-                lambda client: _inspect(client, container_id), repeatable=True
-            )
+            found = await engine.call(look, repeatable=True)
         except NotFound:
             return None
         except APIError as error:
@@ -154,11 +157,17 @@ async def read_end(engine: Engine, container_id: str, *, within_s: float) -> End
         if time.monotonic() > deadline:
             raise TimeoutError
         await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, 0.5)
+        look, pause_s = functools.partial(_await_end, container_id, 0), min(2 * pause_s, 0.5)
 
 
-def _inspect(client: docker.APIClient, container_id: str) -> dict[str, Any]:
-    inspect: Callable[..., Any] = client.inspect_container  # without a stub
+def _await_end(container_id: str, patience_s: float, client: docker.APIClient) -> dict[str, Any]:
+    """The engine's view of it, after its end or ``patience_s``, whichever comes first."""
+    if patience_s > 0:
+        wait: Callable[..., Any] = client.wait  # without a stub
+        # Their answer's head comes at once: what times out is its body, a "connection error".
+        with contextlib.suppress(requests.Timeout, requests.ConnectionError):
+            wait(container_id, timeout=patience_s)
+    inspect: Callable[..., Any] = client.inspect_container  # as above
     return dict(inspect(container_id))
 
 

@@ -19,6 +19,9 @@ from pacabench.sandbox.docker.runtime import Runtime
 from pacabench.sandbox.docker.services import Services
 
 _FORCED = (SIGKILL, 15)
+_LAST_BREATH_S = 0.05
+"""What a program that was asked its last may take to end by itself. Killing takes about as long,
+and far more of the machine's time."""
 _EXIT_WITHIN_S = 2.0
 """From the end of the output to the exit."""
 _KILLED_WITHIN_S = 30.0
@@ -50,6 +53,7 @@ class DockerSession:
         self._trouble: str | None = None
         """With a service."""
         self._in_case = False
+        self._asked_last = False
         self._container = ""
         self._attachment: Attachment | None = None
         self._watches: set[asyncio.Task[None]] = set()
@@ -150,6 +154,7 @@ class DockerSession:
         await attachment.write(line)
         if last:
             attachment.close_stdin()
+            self._asked_last = True
 
     async def read_line(self) -> bytes | None:
         """See :meth:`pacabench.sandbox.base.Session.read_line`."""
@@ -183,6 +188,10 @@ class DockerSession:
         if not self._container:
             return None, False
         attachment = self._attachment
+        if attachment is not None and self._asked_last:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_BREATH_S):
+                    await attachment.wait_ended()
         if attachment is not None and attachment.ended and not attachment.broke_off:
             # About to exit: let it, for its own exit code.
             with contextlib.suppress(TimeoutError):

@@ -14,7 +14,7 @@ from pacabench.audit.attack import Attack, Body, Observation
 from pacabench.audit.ground import WEB_ALLOWED, Ground, open_stand, stand_body
 from pacabench.audit.scripts import attack_command, stand_command
 from pacabench.config.egress import EgressConfig
-from pacabench.config.schema import AgentConfig, SandboxConfig
+from pacabench.config.schema import AgentConfig, SandboxConfig, SandboxProfile
 from pacabench.errors import SandboxError
 from pacabench.events import Listener
 from pacabench.model import JSON, CallRecord, Case, CaseKey, new_attempt_id
@@ -23,7 +23,7 @@ from pacabench.sandbox.base import SandboxAgent, SandboxContext
 from pacabench.sandbox.docker.images.agent import AgentImage
 from pacabench.sandbox.docker.labels import ROLE, Role
 from pacabench.sandbox.docker.lanes import Lane
-from pacabench.sandbox.docker.profile import WORK_DIR, AgentBox
+from pacabench.sandbox.docker.profile import WORK_DIR, AgentBox, profile_of
 from pacabench.sandbox.docker.runtime import RuntimePlan
 from pacabench.sandbox.docker.sandbox import DockerSandbox
 from pacabench.sandbox.docker.session import DockerSession
@@ -73,8 +73,11 @@ class Bench:
         sandbox: DockerSandbox,
         ledger: Ledger,
         providers: Sequence[ProviderSpec],
+        profile: SandboxProfile,
     ) -> None:
         self.ground = ground
+        self.profile = profile
+        """Of every attacker, and of the cases after them."""
         self.ledger = ledger
         self.providers = providers
         self.runtime_volume = ""
@@ -99,7 +102,7 @@ class Bench:
         env: Mapping[str, str] | None = None,
         image: AgentImage | None = None,
     ) -> DockerSession:
-        """Start the attacks ``scripts`` (id to path) as an agent, with the profile that agents get.
+        """Start the attacks ``scripts`` (id to path) as an agent, with the profile under attack.
 
         ``alter`` takes a protection away; ``image`` in place of the sidecar's. The caller binds it,
         and closes it.
@@ -107,6 +110,7 @@ class Bench:
         Raises:
             SandboxError: the engine does not start it.
         """
+        limits = limits.model_copy(update={"profile": self.profile})
 
         def make_box(lane: Lane, key: str | None) -> AgentBox:
             origin = f"http://127.0.0.1:{LANE_PORT}"
@@ -125,7 +129,12 @@ class Bench:
 
         doing = f"starting {', '.join(scripts)}"
         return await self._sandbox.open(
-            make_box, Role.AUDIT, doing=doing, allow=WEB_ALLOWED, alter=alter
+            make_box,
+            Role.AUDIT,
+            doing=doing,
+            rooted=not profile_of(limits).own_user,
+            allow=WEB_ALLOWED,
+            alter=alter,
         )
 
     def case(self, attack_id: str, given: Mapping[str, JSON]) -> tuple[Case, CaseKey]:
@@ -254,7 +263,12 @@ def upset(seen: Observation, word: str, attempt_id: str, *, earlier_key: str | N
 
 @asynccontextmanager
 async def open_bench(
-    ground: Ground, *, run_dir: Path, cache_dir: Path, listener: Listener
+    ground: Ground,
+    profile: SandboxProfile,
+    *,
+    run_dir: Path,
+    cache_dir: Path,
+    listener: Listener,
 ) -> AsyncIterator[Bench]:
     """A real sandbox with an agent at work in it. At the end all of it is gone.
 
@@ -289,7 +303,7 @@ async def open_bench(
     info = await ground.engine.call(lambda client: client.info(), repeatable=True)
     async with supervise(plan) as supervisor:
         sandbox = DockerSandbox(plan, supervisor, {}, info)
-        bench = Bench(ground, sandbox, ledger, providers)
+        bench = Bench(ground, sandbox, ledger, providers, profile)
         async with _neighbour(bench), _web(bench):
             yield bench
 

@@ -22,7 +22,7 @@ from pacabench.audit.attack import (
 from pacabench.audit.bench import Bench, open_bench
 from pacabench.audit.ground import open_ground
 from pacabench.audit.mutations import altered
-from pacabench.audit.summary import PROFILE
+from pacabench.config.schema import SandboxProfile
 from pacabench.errors import PacabenchError, SandboxError
 from pacabench.events import Listener
 from pacabench.owner import current_owner
@@ -44,14 +44,18 @@ class Lab:
     """Some benches over one ground. Made by :func:`open_lab`."""
 
     def __init__(
-        self, info: Mapping[str, Any], benches: Sequence[Bench], attacks: Sequence[Attack]
+        self,
+        info: Mapping[str, Any],
+        benches: Sequence[Bench],
+        attacks: Sequence[Attack],
+        profile: SandboxProfile,
     ) -> None:
         self.engine_text = describe_engine(info)
         """For people."""
         self.key = AuditKey(
             engine_id=str(info.get("ID") or ""),
             engine_version=str(info.get("ServerVersion") or ""),
-            profile=PROFILE,
+            profile=profile,
         )
         self._benches: asyncio.Queue[Bench] = asyncio.Queue()
         for bench in benches:
@@ -200,7 +204,12 @@ def _shared_name(attack: Attack, control: Control) -> str | None:
 
 @asynccontextmanager
 async def open_lab(
-    attacks: Sequence[Attack], *, cache_dir: Path, listener: Listener, benches: int = 2
+    attacks: Sequence[Attack],
+    *,
+    cache_dir: Path,
+    listener: Listener,
+    benches: int = 2,
+    profile: SandboxProfile = "strict",
 ) -> AsyncIterator[Lab]:
     """A lab for ``attacks`` on the user's engine. At the end all that it made is gone.
 
@@ -224,11 +233,15 @@ async def open_lab(
                         run_dir = Path(folder) / str(number)
                         run_dir.mkdir()
                         bench = open_bench(
-                            ground, run_dir=run_dir, cache_dir=cache_dir, listener=listener
+                            ground,
+                            profile,
+                            run_dir=run_dir,
+                            cache_dir=cache_dir,
+                            listener=listener,
                         )
                         made.append(await stack.enter_async_context(bench))
                     info = await engine.call(lambda client: client.info(), repeatable=True)
-                    lab = Lab(info, made, attacks)
+                    lab = Lab(info, made, attacks, profile)
                     stack.push_async_callback(lab.close)
                     yield lab
             finally:

@@ -7,9 +7,6 @@ from pacabench.audit.attack import Status, Verdict
 from pacabench.store import utc_now
 from pacabench.store.audits import AuditKey, AuditSummary
 
-PROFILE = "strict"
-"""The one that is attacked."""
-
 
 def summarise_audit(key: AuditKey, engine: str, verdicts: Sequence[Verdict]) -> AuditSummary:
     """Count ``verdicts``."""

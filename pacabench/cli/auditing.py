@@ -20,6 +20,7 @@ from pacabench.audit.summary import summarise_audit
 from pacabench.cli.exit import ExitCode, say_warning
 from pacabench.cli.output import result_console, write_result
 from pacabench.cli.signals import stop_on_signals
+from pacabench.config.schema import SandboxProfile
 from pacabench.errors import JournalError
 from pacabench.events import Event, Notice, Preparing
 from pacabench.report.printable import printable, printable_block
@@ -42,7 +43,12 @@ class _Audited:
 
 
 def run_audit(
-    only: Sequence[str], *, cache_dir: Path, as_json: bool, weaken: Mutation | None = None
+    only: Sequence[str],
+    *,
+    cache_dir: Path,
+    as_json: bool,
+    profile: SandboxProfile = "strict",
+    weaken: Mutation | None = None,
 ) -> ExitCode:
     """Make the attacks that ``only`` names (all for none), show what came of them, keep it.
 
@@ -54,7 +60,7 @@ def run_audit(
         PacabenchError: the engine cannot run the audit.
     """
     attacks = select(only)
-    audited = asyncio.run(_audit(attacks, cache_dir, weaken))
+    audited = asyncio.run(_audit(attacks, cache_dir, profile, weaken))
     if audited is None:
         return ExitCode.INTERRUPTED
     whole = len(attacks) == len(CATALOGUE) and weaken is None
@@ -63,14 +69,19 @@ def run_audit(
         write_result(json.dumps(audit_as_json(audited.verdicts, audited.summary), indent=2))
     else:
         _print(audited, kept)
-    return ExitCode.ERROR if audited.summary.broken else ExitCode.DONE
+    # What is not proven is not held: a control that does not work here may hide anything.
+    proven = not audited.summary.broken and not audited.summary.unproven
+    return ExitCode.DONE if proven else ExitCode.ERROR
 
 
 async def _audit(
-    attacks: Sequence[Attack], cache_dir: Path, weaken: Mutation | None
+    attacks: Sequence[Attack],
+    cache_dir: Path,
+    profile: SandboxProfile,
+    weaken: Mutation | None,
 ) -> _Audited | None:
     """None: a signal ended it. All that it made is gone then, too."""
-    work = asyncio.create_task(_work(attacks, cache_dir, weaken))
+    work = asyncio.create_task(_work(attacks, cache_dir, profile, weaken))
     # Nothing is lost by stopping at once: the first signal cancels.
     with stop_on_signals(work, _Canceller(work), lambda _: None):
         try:
@@ -88,9 +99,16 @@ class _Canceller:
         self.work.cancel()
 
 
-async def _work(attacks: Sequence[Attack], cache_dir: Path, weaken: Mutation | None) -> _Audited:
+async def _work(
+    attacks: Sequence[Attack],
+    cache_dir: Path,
+    profile: SandboxProfile,
+    weaken: Mutation | None,
+) -> _Audited:
     with _Watcher(len(attacks)) as watcher:
-        async with open_lab(attacks, cache_dir=cache_dir, listener=watcher.told) as lab:
+        async with open_lab(
+            attacks, cache_dir=cache_dir, listener=watcher.told, profile=profile
+        ) as lab:
             verdicts = await lab.run(attacks, weaken=weaken, on_verdict=watcher.judged)
             return _Audited(verdicts, summarise_audit(lab.key, lab.engine_text, verdicts))
 
@@ -229,6 +247,8 @@ def _conclusion(summary: AuditSummary) -> str:
     )
     if summary.broken:
         return f"{counts} Do not run agents that you do not trust here."
+    if summary.unproven:
+        return f"{counts} What is UNPROVEN was not shown to hold: see each row for the reason."
     return counts
 
 

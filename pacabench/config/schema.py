@@ -59,6 +59,9 @@ def _tmp_size_of(profile: object) -> int:
     return _ROOMY_TMP_SIZE if profile in ("compat", "unsafe") else _TMP_SIZE
 
 
+BuildNetwork = Literal["engine", "none"]
+
+
 class SandboxConfig(Section):
     """Where agents run and what they may use. At the top level: the defaults for all agents."""
 
@@ -91,11 +94,21 @@ class SandboxConfig(Section):
     egress: EgressConfig | None = Field(
         default=None, description="What of the web agents may reach. Default: nothing."
     )
+    build_network: BuildNetwork = Field(
+        default="engine",
+        description="What `setup`, `build` and requirements without a wheel reach while the image "
+        "is built. engine: what the engine's containers reach by default. none: nothing.",
+    )
 
     @property
     def allowed_web(self) -> tuple[str, ...]:
         """The entries of ``egress.allow``."""
         return self.egress.allow if self.egress is not None else ()
+
+    @property
+    def network_of_builds(self) -> str | None:
+        """As the engine takes it; None is its default network."""
+        return None if self.build_network == "engine" else self.build_network
 
     @model_validator(mode="after")
     def _one_image(self) -> Self:
@@ -128,6 +141,7 @@ class SandboxOverrides(Section):
     tmp_size: Bytes | None = None
     isolation: Literal["case", "worker"] | None = None
     egress: EgressConfig | None = None
+    build_network: BuildNetwork | None = None
 
     def merged_into(self, defaults: SandboxConfig) -> SandboxConfig:
         """The defaults with what is set here on top.

@@ -1,6 +1,7 @@
 """Agents' images on a real engine: what is in them, and what is built again when."""
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -244,6 +245,21 @@ async def test_setup_runs_as_root_with_the_hosts_way_to_the_network_and_leaves_n
     assert "SSL_CERT_FILE" not in left
     assert "ca.pem" not in left
     assert left.endswith("65532\n")
+
+
+async def test_a_build_is_bounded_in_memory_and_may_be_cut_off_from_the_network(
+    ensure: Ensure, make: Make
+) -> None:
+    setup = """ls /sys/class/net >/opt/links
+        cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes \\
+            2>/dev/null >/opt/memory || true"""
+    alone = await ensure(make(setup=setup, source=False, build_network="none"))
+    online = await ensure(make(setup=setup, source=False))
+    assert run(alone.id, "cat /opt/links").split() == ["lo"]
+    assert "eth0" in run(online.id, "cat /opt/links").split()
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for image in (alone, online):
+        assert 0 < int(run(image.id, "cat /opt/memory")) < 0.8 * pages
 
 
 async def test_a_failing_setup_shows_its_last_lines_without_keys_and_is_tried_again(

@@ -98,7 +98,9 @@ async def _base(agent: SandboxAgent, site: Site) -> Inspect:
             site.engine, agent.sandbox.image, cache_dir=site.cache_dir, listener=site.listener
         )
     if agent.sandbox.build is not None:
-        return await ensure_user_build(agent.sandbox.build, agent.project, site)
+        return await ensure_user_build(
+            agent.sandbox.build, agent.project, site, network=agent.sandbox.network_of_builds
+        )
     return await ensure_default_base(site.engine, cache_dir=site.cache_dir, listener=site.listener)
 
 
@@ -109,12 +111,14 @@ def _steps(agent: SandboxAgent, base: Inspect) -> list[Step]:
     user = user_of(base) or RUN_USER
     command, copied = agent.config.setup, _copies_workdir(agent, base)
     more = agent.source is not None or copied
+    network = agent.sandbox.network_of_builds
     if agent.requirements is not None:
         last = not command and not more
-        steps.append(requirements_step(before, agent.requirements, user=user if last else None))
+        owner = user if last else None
+        steps.append(requirements_step(before, agent.requirements, user=owner, network=network))
         before = steps[-1].key
     if command:
-        steps.append(setup_step(before, command, user=None if more else user))
+        steps.append(setup_step(before, command, user=None if more else user, network=network))
         before = steps[-1].key
     if copied:
         steps.append(workdir_step(before, user=user))

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import docker
 from docker.errors import APIError
@@ -13,6 +13,9 @@ from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.images.output import Narrator, clean_line, mask, quote
 from pacabench.sandbox.docker.images.stream import STALL_S, Messages, follow
 
+if TYPE_CHECKING:
+    from docker.api.build import _ContainerLimits
+
 REPOSITORY = "pacabench"
 LABEL = {"pacabench.role": "image"}
 """On every image of ours. Its kind and content are its tag."""
@@ -20,6 +23,8 @@ _STEP = re.compile(r"Step (\d+/\d+) : ")
 _SILENT = ("ARG ", "FROM ", "LABEL ", "USER ", "ENV ")
 """Instructions that take no time worth a line."""
 _BUILDER_TALK = (" ---> ", "Removing intermediate container", "Successfully ")
+_CPU_WEIGHT = 512
+"""Of 1024 that every other container has."""
 _DISK_FULL = "no space left on device"
 _BUILDKIT = re.compile(
     r"requires buildkit|unknown flag: mount|unknown instruction: EOF", re.IGNORECASE
@@ -42,6 +47,8 @@ class Recipe:
     """Added at the end."""
     network: str | None = "none"
     """Of ``RUN`` steps; None is the engine's default network."""
+    cached: bool = True
+    """The engine may take layers that it has. It does not ask which network they were made with."""
 
     @property
     def tag(self) -> str:
@@ -77,12 +84,14 @@ async def build_image(
         ImageError: a step failed (its last lines are quoted), or took too long.
     """
     log = _BuildLog(narrator)
+    limits = await _limits(engine)
 
     def start(client: docker.APIClient) -> Messages:
         messages: Messages = client.build(
             fileobj=context,
             custom_context=True,
             decode=True,
+            nocache=not recipe.cached,
             rm=True,
             forcerm=True,
             tag=recipe.tag,
@@ -91,6 +100,7 @@ async def build_image(
             labels=dict(recipe.labels),
             target=recipe.target,
             network_mode=recipe.network,
+            container_limits=limits,
             timeout=STALL_S,
         )
         return messages
@@ -106,6 +116,18 @@ async def build_image(
     if image is None:
         raise ImageError(f"{doing}: the engine said nothing of an error, and there is no image")
     return str(image["Id"])
+
+
+async def _limits(engine: Engine) -> "_ContainerLimits":
+    """What one step of a build may take, all that the classic builder can be told.
+
+    Not a setting: enough for compilers, and too little to take the machine with it. Its CPU time
+    gives way to whatever else wants some.
+    """
+    info: Mapping[str, Any] = await engine.call(lambda client: client.info(), repeatable=True)
+    memory = int(info.get("MemTotal") or 0) * 3 // 4
+    weight: _ContainerLimits = {"cpushares": _CPU_WEIGHT}
+    return {**weight, "memory": memory, "memswap": memory} if memory else weight
 
 
 class _BuildLog:

@@ -18,6 +18,7 @@ from pacabench.sandbox.docker.images.steps import (
     Inspect,
     Site,
     build_step,
+    network_mark,
     online_files,
     online_key,
     proxy_arguments,
@@ -41,6 +42,8 @@ class RequirementsStep:
     path: Path
     content: str
     user: str | None
+    network: str | None = None
+    """Of what is built inside; None: the engine's default one."""
     kind: str = "deps"
 
     async def build(self, base: Inspect, site: Site) -> None:
@@ -91,7 +94,7 @@ class RequirementsStep:
         texts = requirement_files(self.path)
         root = _common_root(list(texts))
         place = "pacabench/requirements"
-        main = f"-r files/{self.path.resolve().relative_to(root)}\n"
+        main = f"-r files/{self.path.resolve().relative_to(root)}\n{network_mark(self.network)}"
         inside = [
             (f"{place}/files/{path.relative_to(root)}", text.encode(), 0o644)
             for path, text in texts.items()
@@ -107,13 +110,15 @@ class RequirementsStep:
                     *online_files(),
                 ],
                 args=proxy_arguments(),
-                network=None,
+                network=self.network,
             ),
             site,
         )
 
 
-def requirements_step(before: str, path: Path, *, user: str | None) -> RequirementsStep:
+def requirements_step(
+    before: str, path: Path, *, user: str | None, network: str | None = None
+) -> RequirementsStep:
     """The step for the file at ``path``, on top of what ``before`` stands for.
 
     Raises:
@@ -121,7 +126,9 @@ def requirements_step(before: str, path: Path, *, user: str | None) -> Requireme
     """
     content = _content(path)
     parts = [read_resource(name) for name in (_WHEELS, _PIP, _ADD_SITE)] + [online_key()]
-    return RequirementsStep(content_key(before, *parts, content, user or ""), path, content, user)
+    offline = [network] if network is not None else []
+    key = content_key(before, *parts, content, user or "", *offline)
+    return RequirementsStep(key, path, content, user, network)
 
 
 def _content(path: Path) -> str:

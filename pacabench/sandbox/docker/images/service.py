@@ -63,7 +63,11 @@ async def ensure_service_image(
 async def _image(site: Site, agent: SandboxAgent, service: ServiceConfig) -> Inspect:
     if service.build is not None:
         return await ensure_user_build(
-            service.build, agent.project, site, key=f"services.{service.name}.build"
+            service.build,
+            agent.project,
+            site,
+            key=f"services.{service.name}.build",
+            network=agent.sandbox.network_of_builds,
         )
     assert service.image is not None
     return await ensure_user_image(

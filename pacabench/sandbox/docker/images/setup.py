@@ -8,6 +8,7 @@ from pacabench.sandbox.docker.images.steps import (
     Inspect,
     Site,
     build_step,
+    network_mark,
     online_files,
     online_key,
     proxy_arguments,
@@ -18,11 +19,13 @@ _DOCKERFILE = "agent-python/setup.Dockerfile"
 
 @dataclass(frozen=True, slots=True)
 class SetupStep:
-    """A shell command, as root, with a network."""
+    """A shell command, as root."""
 
     key: str
     command: str
     user: str | None
+    network: str | None = None
+    """None: the engine's default one."""
     kind: str = "deps"
 
     async def build(self, base: Inspect, site: Site) -> None:
@@ -33,17 +36,26 @@ class SetupStep:
             Context(
                 dockerfile=_DOCKERFILE,
                 files=[
-                    ("pacabench/setup.sh", f"{self.command}\n".encode(), 0o755),
+                    (
+                        "pacabench/setup.sh",
+                        f"{self.command}\n{network_mark(self.network)}".encode(),
+                        0o755,
+                    ),
                     *online_files(),
                 ],
                 args=proxy_arguments(),
-                network=None,
+                network=self.network,
             ),
             site,
         )
 
 
-def setup_step(before: str, command: str, *, user: str | None) -> SetupStep:
+def setup_step(
+    before: str, command: str, *, user: str | None, network: str | None = None
+) -> SetupStep:
     """The step for ``command``. Proxies and certificates are the way there and no content."""
-    key = content_key(before, read_resource(_DOCKERFILE), online_key(), command, user or "")
-    return SetupStep(key, command, user)
+    offline = [network] if network is not None else []
+    key = content_key(
+        before, read_resource(_DOCKERFILE), online_key(), command, user or "", *offline
+    )
+    return SetupStep(key, command, user, network)

@@ -166,6 +166,14 @@ def proxy_arguments(environment: Mapping[str, str] = os.environ) -> dict[str, st
     }
 
 
+def network_mark(network: str | None) -> str:
+    """A line for a file that a step copies: the engine's cache of layers knows files alone.
+
+    Else what was made with a network would be taken for what is made without one.
+    """
+    return f"# network: {network}\n" if network is not None else ""
+
+
 def online_key() -> bytes:
     """What of :func:`online_files` is content: certificates are the way there."""
     return read_resource(_RUNNER)

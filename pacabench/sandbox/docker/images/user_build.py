@@ -18,11 +18,17 @@ from pacabench.sandbox.docker.images.tree import Tree, pack, scan_paths
 
 
 async def ensure_user_build(
-    build: BuildConfig, project: Path, site: Site, *, key: str = "sandbox.build"
+    build: BuildConfig,
+    project: Path,
+    site: Site,
+    *,
+    key: str = "sandbox.build",
+    network: str | None = None,
 ) -> Inspect:
     """The image that ``build`` makes, built when its context, Dockerfile or arguments changed.
 
-    ``key`` is where the configuration says it.
+    ``key`` is where the configuration says it; ``network`` is that of its ``RUN`` steps, None the
+    engine's default one.
 
     Raises:
         ImageError: the context or Dockerfile is missing, or the build failed.
@@ -32,12 +38,13 @@ async def ensure_user_build(
     settings = orjson.dumps([dockerfile, sorted(build.args.items()), build.target])
     recipe = Recipe(
         kind="build",
-        key=content_key(digest, settings),
+        key=content_key(digest, settings, *([network] if network is not None else [])),
         dockerfile=dockerfile,
         args={**proxy_arguments(), **build.args},
         target=build.target,
         labels=LABEL,
-        network=None,
+        network=network,
+        cached=network is None,
     )
     async with content_lock(site.cache_dir, recipe.key):
         found = await find_image(site.engine, recipe.tag)

@@ -1,6 +1,7 @@
 """One end of a connection, and the limits that hold for what passes between two of them."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -56,9 +57,10 @@ class Stream:
         await self.writer.drain()
 
     def end(self) -> None:
-        """Say that nothing more is sent."""
+        """Say that nothing more is sent. Nothing happens where the other side is gone already."""
         if self.writer.can_write_eof():
-            self.writer.write_eof()
+            with contextlib.suppress(OSError):  # not connected any more: no ConnectionError
+                self.writer.write_eof()
 
     async def close(self, *, within_s: float) -> None:
         """Let go of it, once the other side took what was written, or ``within_s``."""

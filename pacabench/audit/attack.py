@@ -117,6 +117,8 @@ def own_word(seen: Observation) -> Finding:
             evidence=evidence if isinstance(evidence, dict) else {},
             missing=missing if isinstance(missing, str) else None,
         )
+    if isinstance(said, dict) and isinstance(said.get("unclear"), str):
+        raise NoAnswerError(said["unclear"])
     raise NoAnswerError(_silence(seen))
 
 

@@ -95,6 +95,7 @@ def _with_processes(body: Body, bench: Bench) -> Body:
 
 def _with_shared_memory(body: Body, bench: Bench) -> Body:
     _host(body)["IpcMode"] = f"container:{bench.ground.wan.id}"
+    _host(body)["Tmpfs"].pop("/dev/shm", None)  # noqa: S108 - an own one would hide the other's
     return body
 
 

@@ -107,6 +107,10 @@ class TestOwnWord:
         with pytest.raises(NoAnswerError):
             own_word(seen(output))
 
+    def test_takes_a_scripts_doubt_for_the_reason(self) -> None:
+        with pytest.raises(NoAnswerError, match=r"^the machine is too busy$"):
+            own_word(seen({"broke": None, "unclear": "the machine is too busy"}))
+
     def test_silence_is_no_verdict(self) -> None:
         with pytest.raises(NoAnswerError, match="no answer"):
             own_word(seen(silent=True))

@@ -52,6 +52,11 @@ def missing(reason: str, **evidence: Any) -> Found:
     return {"broke": False, "evidence": evidence, "missing": reason}
 
 
+def unclear(reason: str) -> Found:
+    """An answer: here and now nothing can be known."""
+    return {"broke": None, "evidence": {}, "unclear": reason}
+
+
 def absent(outcome: str) -> bool:
     """Whether an error's name says that the kernel has no such thing."""
     return outcome in _NOT_BUILT_IN

@@ -115,7 +115,7 @@ RESOURCES: tuple[Attack, ...] = (
         remedy=f"agents get more CPU time than they may: {_LIMIT}",
         control=Control(limits.MORE_CPUS),
         drive=boxes.with_little_cpu,
-        given={"most_cpus": 0.35},
+        given={"cpus": boxes.LITTLE_CPU, "most_cpus": 0.35},
     ),
     Attack(
         id="resources.open-files",

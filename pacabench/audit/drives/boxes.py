@@ -5,7 +5,8 @@ from pacabench.audit.bench import LIMITS, Bench
 from pacabench.audit.drives.images import VOLUME, careless_image
 from pacabench.audit.drives.talk import open_talk
 
-_SLOW = LIMITS.model_copy(update={"cpus": 0.2})
+LITTLE_CPU = 0.2
+_SLOW = LIMITS.model_copy(update={"cpus": LITTLE_CPU})
 
 
 async def with_volume(bench: Bench, attack: Attack, alter: Alter | None) -> Observation:

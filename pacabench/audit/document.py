@@ -17,14 +17,15 @@ to find nothing left behind.
 
 **Every attack has a control.** The same program is run where the protection is taken away ("works
 without" below), and has to succeed there. Where it does not, its failure in the sandbox proves
-nothing, and the row says `UNPROVEN`. Where a control would endanger the machine, something bounded
-stands in, and is named.
+nothing, and the row says `UNPROVEN`; the audit then fails as it does for a `BROKEN` one, because
+what was not shown to hold is not held. Where a control would endanger the machine, something
+bounded stands in, and is named.
 
 | a row says | meaning |
 |---|---|
 | held | the attack failed, its control worked, and the next case was unaffected |
 | BROKEN | the attack did what it must not, or the next case was affected: do what the row says |
-| UNPROVEN | neither is known: the control did not work here, or the program told nothing |
+| UNPROVEN | neither is known: the control did not work here, or the program could not tell |
 | not applicable | this kernel or engine has not got what is attacked; the row says what |
 
 The audit sends no packet beyond the engine's machine: "the internet" is a container that owns its
@@ -35,6 +36,11 @@ by `pacabench clean` and by the next run if it was killed.
 The result of a whole audit is kept in `$XDG_STATE_HOME/pacabench/audits` (`~/.local/state/...`),
 by engine, its version, the version of PacaBench and the profile. Manifests and exports of later
 runs there say `audit: {at, held, broken, unproven}`; null where it was never made.
+
+`--profile compat` attacks that profile in place of `strict`: all of it has to hold there, too.
+`--profile unsafe` shows what that one gives up: rows of the group `privilege` are BROKEN by design.
+`vm` is not audited, as its attacks would meet another kernel than their controls; the probe before
+each run is what looks at it.
 
 What the suite cannot show: bugs of the kernel that nobody has a program for, side channels, and
 what agents tell a provider in their prompts.

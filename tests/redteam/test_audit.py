@@ -95,6 +95,33 @@ class TestCommand:
         assert not (tmp_path / "state").exists()  # a part says nothing of the whole
         assert made_by(process.pid) == []
 
+    def test_a_profile_that_promises_less_is_reported_as_it_is(
+        self, tmp_path: Path, cache_dir: Path
+    ) -> None:
+        names = "network.wan,privilege.filter,privilege.capabilities"
+        process = audit(tmp_path, cache_dir, "--profile", "unsafe", "--only", names, "--json")
+        out, err = process.communicate(timeout=100)
+
+        report = json.loads(out)
+        assert process.returncode == 1, err
+        assert report["profile"] == "unsafe"
+        assert {row["id"]: row["status"] for row in report["attacks"]} == {
+            "network.wan": "held",
+            "privilege.filter": "BROKEN",
+            "privilege.capabilities": "BROKEN",
+        }
+
+    def test_a_profile_without_an_audit_is_a_usage_error(self, tmp_path: Path) -> None:
+        told = subprocess.run(
+            [PACABENCH, "doctor", "--profile", "compat"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert told.returncode == 2
+        assert "--audit" in told.stderr
+
     def test_an_unknown_attack_is_a_usage_error(self, tmp_path: Path, cache_dir: Path) -> None:
         process = audit(tmp_path, cache_dir, "--only", "network.wam")
         _, err = process.communicate(timeout=60)

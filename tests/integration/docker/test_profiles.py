@@ -42,6 +42,8 @@ say({
     "hosts": open("/etc/hosts").read(),
 })
 """
+_KERNELS = ("runsc", "kata", "kata-runtime", "kata-qemu", "kata-fc", "kata-clh")
+"""Names under which people register them."""
 EPERM, ESRCH = 1, 3
 STRICT = {
     "run_from_tmp": "PermissionError",
@@ -138,6 +140,26 @@ async def test_a_runtime_that_is_no_vm_is_found_out_and_only_goes_on_by_wish(rig
         await session.close()
     said = [event for event in rig.events if isinstance(event, Notice) and event.level == "danger"]
     assert [event.text for event in said] == [f"not held as promised (obedient): {weak.promise}"]
+
+
+async def test_a_kernel_of_its_own_holds_what_strict_does(rig: Rig, engine: Engine) -> None:
+    info = await engine.call(lambda client: client.info())
+    runtime = next((name for name in _KERNELS if name in info["Runtimes"]), None)
+    if runtime is None:
+        known = ", ".join(sorted(info["Runtimes"]))
+        pytest.skip(f"this engine has no OCI runtime with a kernel of its own; it has {known}")
+    agent = rig.agent(profile="vm", runtime=runtime)
+    async with rig.open(agent) as sandbox:
+        (probe,) = sandbox.facts.probes
+        session = await sandbox.start(agent)
+        found = await tell(session, LOOK)
+        kernel = await tell(session, "say(os.uname().release)")
+        await session.close()
+    assert probe["broken"] == []
+    assert kernel != info["KernelVersion"]
+    kept = ("run_from_tmp", "write_to_root", "shared_memory", "addresses")
+    assert {name: found[name] for name in kept} == {name: STRICT[name] for name in kept}
+    assert found["uid"] >= 20_000
 
 
 async def own_image(rig: Rig, engine: Engine, profile: str, folder: str) -> SandboxAgent:

@@ -38,7 +38,8 @@ by engine, its version, the version of PacaBench and the profile. Manifests and 
 runs there say `audit: {at, held, broken, unproven}`; null where it was never made.
 
 `--profile compat` attacks that profile in place of `strict`: all of it has to hold there, too.
-`--profile unsafe` shows what that one gives up: rows of the group `privilege` are BROKEN by design.
+`--profile unsafe` shows what that one gives up: what takes root, a capability, a system call that
+is not filtered or a writable root is BROKEN there by design.
 `vm` is not audited, as its attacks would meet another kernel than their controls; the probe before
 each run is what looks at it.
 

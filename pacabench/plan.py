@@ -7,6 +7,7 @@ other, so that every case is run once before one is run again.
 """
 
 import heapq
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,7 @@ def plan_cases(
     *,
     limit: int | None = None,
     epochs: int = 1,
+    shuffle: str | None = None,
 ) -> list[PlannedCase]:
     """All that a run is about, in the order in which it is made.
 
@@ -46,8 +48,11 @@ def plan_cases(
         datasets: in the order of the configuration.
         limit: cases per data set, from its beginning.
         epochs: how often each of them is run; each time is decided for itself.
+        shuffle: a seed; then the order of the cases is one of chance, and the same each time.
     """
     placed = _interleaved(datasets, limit)
+    if shuffle is not None:
+        random.Random(shuffle).shuffle(placed)  # noqa: S311 - no secret hangs on it
     return [
         PlannedCase(
             CaseKey(agent, datasets[number].name, case_id, epoch), datasets[number].cases, place

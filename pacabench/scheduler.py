@@ -145,6 +145,15 @@ class Schedule:
         except BaseExceptionGroup as several:
             raise _first(several) from None
 
+    def halt(self) -> None:
+        """Start no more cases. Those that run go on to their end, retries included.
+
+        Cases that are left out so have no result.
+        """
+        self._waiting = [item for item in self._waiting if item.retries or item.excused]
+        heapq.heapify(self._waiting)
+        self._changed.set()
+
     @property
     def _ending(self) -> bool:
         return self._stop.requested or self._breaker.over.is_set()

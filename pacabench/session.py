@@ -5,7 +5,7 @@ A run has as many sessions as harnesses worked on it; ``run.py`` begins each one
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pacabench.aio import finish
 from pacabench.attempt import Workshop, cancelled_result, run_attempt
 from pacabench.benchmark import Benchmark
 from pacabench.breaker import Breaker, BreakerPolicy
+from pacabench.contest import Contest, open_contest
 from pacabench.events import (
     AttemptFinished,
     AttemptStarted,
@@ -39,7 +40,7 @@ from pacabench.sandbox.factory import open_sandbox
 from pacabench.sandbox.pool import SessionPool, most_sessions
 from pacabench.scheduler import Execute, Policy, Record, Schedule, Stop
 from pacabench.stats import Totals, add_up
-from pacabench.store import RunStore
+from pacabench.store import DecisionRecord, RunStore
 
 GRACE_S = 60.0
 """How long running cases may go on after a stop; less where `timeout_seconds` is less."""
@@ -62,6 +63,14 @@ class RunReport:
     """Somebody asked to stop before the end."""
     gave_up: str | None = None
     """Why it ended before its end by itself: what was down did not come back in time."""
+    decision: DecisionRecord | None = None
+    """What ``--stop-when-decided`` found."""
+
+    @property
+    def left(self) -> int:
+        """Cases without a result that have yet to be run."""
+        decided = self.decision is not None and self.decision.winner is not None
+        return 0 if decided else self.pending
 
 
 @dataclass(slots=True)
@@ -80,6 +89,8 @@ class Job:
     """Go on where the sandbox does not keep a promise; that is stamped into the run."""
     announced: bool = False
     """Somebody was told of the run's id, and cases may have begun."""
+    contest: Contest | None = None
+    """Of two agents, where the run is to stop once it is decided."""
     breaker: Breaker = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,9 +110,14 @@ async def carry_out(job: Job) -> RunReport:
     for text in (*store.repairs, *benchmark.notices):
         job.listener(Notice("warning", text))
     limit, epochs = benchmark.selection.limit, benchmark.loaded.config.config.epochs
+    shuffle = store.manifest.run_id if benchmark.selection.stop_when_decided else None
     with building():
-        cases = plan_cases(benchmark.names, benchmark.datasets, limit=limit, epochs=epochs)
+        cases = plan_cases(
+            benchmark.names, benchmark.datasets, limit=limit, epochs=epochs, shuffle=shuffle
+        )
     keys = [case.key for case in cases]
+    if shuffle is not None and not job.retry:  # wrong answers that are made again decide nothing
+        job.contest = open_contest(benchmark.names, keys, epochs, store.deciding())
     pricer = Pricer(benchmark.providers, benchmark.loaded.config.prices)
     ledger = Ledger(
         cost=pricer.cost,
@@ -116,6 +132,8 @@ async def carry_out(job: Job) -> RunReport:
         attempts_made=store.attempts_made(),
         retry=job.retry,
     )
+    if _is_decided(job):  # what infrastructure failed is still made again
+        planned = [attempt for attempt in planned if attempt.number > 1]
     store.begin_session(
         prices_version=pricer.version,
         planned_cases=planned_counts(
@@ -133,8 +151,15 @@ async def carry_out(job: Job) -> RunReport:
     else:
         ledger.recall(store.calls())
     report = _report(job, ledger)
-    store.end_session("stopped" if report.pending else "finished")
+    store.end_session("stopped" if report.left else "finished")
     return report
+
+
+def _is_decided(job: Job) -> bool:
+    """Also where it was in an earlier session, whatever that looks like now."""
+    earlier = job.store.manifest.decision
+    was = earlier is not None and earlier.winner is not None
+    return job.contest is not None and (job.contest.decided or was)
 
 
 def _context(job: Job, ledger: Ledger) -> SandboxContext:
@@ -199,7 +224,7 @@ async def _work(
     schedule = Schedule(
         planned,
         execute=_executor(job, workshop, ledger),
-        record=_recorder(job),
+        record=_recorder(job, lambda: schedule.halt()),  # noqa: PLW0108 - not there yet
         abandoned=cancelled_result,
         policy=policy,
         stop=job.stop,
@@ -231,10 +256,13 @@ def _executor(job: Job, workshop: Workshop, ledger: Ledger) -> Execute:
     return execute
 
 
-def _recorder(job: Job) -> Record:
+def _recorder(job: Job, halt: Callable[[], None]) -> Record:
     async def record(result: CaseResult, will_retry: bool) -> None:
         await job.store.append_result(result)
         job.listener(AttemptFinished(result, will_retry))
+        if job.contest is not None and not will_retry and job.contest.take(result):
+            job.listener(Notice("info", f"{job.contest.said()}; no further case is started"))
+            halt()
 
     return record
 
@@ -275,4 +303,17 @@ def _report(job: Job, ledger: Ledger) -> RunReport:
         pending=summary.total.pending,
         stopped=job.stop.requested,
         gave_up=job.breaker.gave_up,
+        decision=_decision(job, summary),
     )
+
+
+def _decision(job: Job, summary: Totals) -> DecisionRecord | None:
+    """Stamp how the contest ended into the manifest; an earlier decision stands."""
+    earlier = job.store.manifest.decision
+    if job.contest is None or (earlier is not None and earlier.winner is not None):
+        return earlier
+    if not job.contest.decided and summary.total.pending:
+        return None  # it goes on
+    record = job.contest.record(summary)
+    job.store.update_manifest(decision=record)
+    return record

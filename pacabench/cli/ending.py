@@ -46,7 +46,7 @@ def _below(report: RunReport, least: float) -> list[str]:
 
 def exit_code(report: RunReport) -> ExitCode:
     """Interrupted when it was stopped with cases left; else whether the results are whole."""
-    left = report.pending or report.infrastructure_left
+    left = report.left or report.infrastructure_left
     if report.stopped and left:
         return ExitCode.INTERRUPTED
     gave_up = report.gave_up is not None and left
@@ -56,7 +56,8 @@ def exit_code(report: RunReport) -> ExitCode:
 def final_line(report: RunReport) -> str:
     """The run on one line."""
     total = report.summary.total
-    pending = f", {total.pending} pending" if total.pending else ""
+    kind = "pending" if report.left else "not run"
+    pending = f", {total.pending} {kind}" if total.pending else ""
     return (
         f"{report.run_id}: {percent(total.accuracy)} accuracy, {total.passed} passed, "
         f"{total.failed} failed, {total.infrastructure} infrastructure{pending} "
@@ -68,7 +69,7 @@ def next_steps(report: RunReport) -> str:
     """Commands to look further or to go on, ready to be copied."""
     name, total = name_for(report.run_dir), report.summary.total
     steps: list[tuple[str, str]] = []
-    if report.pending or report.infrastructure_left:
+    if report.left or report.infrastructure_left:
         steps.append((f"pacabench resume {name}", "go on with the cases that are left"))
     if total.failed or total.infrastructure:
         steps.append((f"pacabench show {name} --failures", "what went wrong, case by case"))

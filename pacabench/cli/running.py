@@ -44,6 +44,13 @@ def run(
     epochs: Epochs = None,
     agents: Agents = None,
     datasets: Datasets = None,
+    stop_when_decided: Annotated[
+        bool,
+        typer.Option(
+            "--stop-when-decided",
+            help="Two agents: stop once it is sure which is better. Cases come in random order.",
+        ),
+    ] = False,
     concurrency: Concurrency = None,
     timeout: Timeout = None,
     run_id: Annotated[
@@ -71,7 +78,7 @@ def run(
     request = RunRequest(
         config_path=path,
         flags=flags,
-        selection=_select(path, limit, agents, datasets),
+        selection=_select(path, limit, agents, datasets, stop_when_decided),
         run_id=check_run_id(run_id) if run_id is not None else None,
     )
     code = drive(
@@ -91,15 +98,20 @@ def run(
 
 
 def _select(
-    path: Path, limit: int | None, agents: list[str] | None, datasets: list[str] | None
+    path: Path,
+    limit: int | None,
+    agents: list[str] | None,
+    datasets: list[str] | None,
+    stop_when_decided: bool,
 ) -> Selection:
     if not agents and not datasets:
-        return Selection(limit=limit)
+        return Selection(limit=limit, stop_when_decided=stop_when_decided)
     config = load_config(path).config
     known_agents = [agent.name for agent in config.agents]
     known_datasets = [dataset.name for dataset in config.datasets]
     return Selection(
         limit=limit,
+        stop_when_decided=stop_when_decided,
         agents=chosen(agents, known_agents, kind="agent") or None,
         datasets=chosen(datasets, known_datasets, kind="dataset") or None,
     )

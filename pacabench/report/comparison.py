@@ -148,6 +148,13 @@ def _warnings(a: RunView, b: RunView, datasets: Sequence[str]) -> Iterator[str]:
             "Answers came from the built-in `scripted` provider, by rules and not by a model: the "
             "figures say nothing about any model."
         )
+    for letter, view in (("A", a), ("B", b)):
+        if view.is_decided:
+            yield (
+                f"Run {letter} was stopped when it was decided (--stop-when-decided): its "
+                "accuracies make the difference look larger, and p and intervals of a fixed number "
+                "of cases do not hold for it. `show` has figures that do."
+            )
     kinds = [view.record.manifest.sandbox.kind for view in (a, b)]
     if kinds[0] != kinds[1]:
         yield f"The sandboxes differ ({kinds[0]}, {kinds[1]}): latencies may be due to that."

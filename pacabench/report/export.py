@@ -105,6 +105,7 @@ def _run(view: RunView) -> dict[str, Any]:
         "platform": manifest.platform,
         "prices_version": manifest.prices_version,
         "providers": [provider.model_dump() for provider in manifest.providers],
+        "decision": manifest.decision.model_dump() if manifest.decision else None,
         "scripted": view.summary.scripted,
         "sessions": len(manifest.sessions),
     }
@@ -121,6 +122,7 @@ def _agent(view: RunView, summary: AgentSummary) -> dict[str, Any]:
         "failed": summary.failed,
         "infrastructure": summary.infrastructure,
         "pending": summary.pending,
+        "not_run": summary.pending if view.is_decided else 0,
         "outcomes": {outcome.value: number for outcome, number in summary.outcomes.items()},
         "accuracy": summary.accuracy,
         "accuracy_ci95": _bounds(summary.accuracy_interval),

@@ -30,46 +30,51 @@ def junit_chunks(view: RunView, *, include_cases: bool) -> Iterator[bytes]:
         yield f"  <testsuite {_suite(view, summary)}>\n".encode()
         for result in group:
             yield _case(result, include_cases=include_cases).encode()
-        yield _rest(summary)
+        yield _rest(view, summary)
     for summary in summaries.values():  # nothing of them was run
         yield f"  <testsuite {_suite(view, summary)}>\n".encode()
-        yield _rest(summary)
+        yield _rest(view, summary)
     yield f"</testsuites>\n{EXPORT_MARK}\n".encode()
 
 
 def _suites(view: RunView) -> str:
     total = view.summary.total
-    return _attributes(name=f"{view.record.manifest.name} {view.record.run_id}", **_counts(total))
+    return _attributes(
+        name=f"{view.record.manifest.name} {view.record.run_id}", **_counts(view, total)
+    )
 
 
 def _suite(view: RunView, summary: AgentSummary) -> str:
     return _attributes(
         name=f"{summary.agent} {summary.dataset}",
         timestamp=view.record.manifest.started,
-        **_counts(summary),
+        **_counts(view, summary),
     )
 
 
-def _counts(summary: AgentSummary) -> dict[str, str]:
+def _counts(view: RunView, summary: AgentSummary) -> dict[str, str]:
     waiting = 1 if summary.pending else 0
+    skipped = waiting if view.is_decided else 0
     latency = summary.per_case.latency_ms
     return {
         "tests": str(summary.cases - summary.pending + waiting),
         "failures": str(summary.failed),
-        "errors": str(summary.infrastructure + waiting),
+        "errors": str(summary.infrastructure + waiting - skipped),
+        "skipped": str(skipped),
         "time": _seconds((latency.mean or 0.0) * latency.count),
     }
 
 
-def _rest(summary: AgentSummary) -> bytes:
+def _rest(view: RunView, summary: AgentSummary) -> bytes:
     """Cases without a result, as one test case, and the end of the suite."""
     text = ""
     if summary.pending:
         name = _attributes(
             name="cases without a result", classname=_class(summary.agent, summary.dataset)
         )
-        said = _attributes(message=f"{cases_of(summary.pending)} without a result", type="pending")
-        text = f"    <testcase {name}>\n      <error {said}/>\n    </testcase>\n"
+        tag, what = ("skipped", "not run") if view.is_decided else ("error", "pending")
+        said = _attributes(message=f"{cases_of(summary.pending)} without a result", type=what)
+        text = f"    <testcase {name}>\n      <{tag} {said}/>\n    </testcase>\n"
     return f"{text}  </testsuite>\n".encode()
 
 

@@ -24,6 +24,12 @@ class RunView:
     egress: Mapping[CaseKey, EgressFigures] = field(default_factory=dict)
     """Of the cases that tried to reach the web, in all their attempts."""
 
+    @property
+    def is_decided(self) -> bool:
+        """It was stopped because it was decided: cases without a result are left out on purpose."""
+        decision = self.record.manifest.decision
+        return decision is not None and decision.winner is not None
+
     def case_keys(self) -> list[CaseKey]:
         """Every case with a result, by agent, data set, case id and epoch; 2 comes before 10."""
         return sorted(

@@ -7,6 +7,7 @@ from pacabench.model import CaseKey
 from pacabench.report.view import RunView
 from pacabench.stats import AgentSummary, Interval
 from pacabench.stats.repeats import Repeats
+from pacabench.store import DecisionRecord
 
 _SECOND_MS = 1000.0
 _MINUTE_MS = 60_000.0
@@ -92,7 +93,12 @@ def warnings_of(view: RunView) -> list[str]:
     """What a reader of the figures has to know first, one sentence each."""
     total, run_id = view.summary.total, view.record.run_id
     return [
-        *_unfinished(total, run_id, running=view.record.status == "running"),
+        *_unfinished(
+            total,
+            run_id,
+            running=view.record.status == "running",
+            decision=view.record.manifest.decision,
+        ),
         *_not_real(view),
         *_inexact(total.usage),
     ]
@@ -120,7 +126,32 @@ def _names(agents: Iterable[str]) -> str:
     return ", ".join(f"`{agent}`" for agent in agents)
 
 
-def _unfinished(total: AgentSummary, run_id: str, *, running: bool) -> list[str]:
+def decided(decision: DecisionRecord) -> str:
+    """How ``--stop-when-decided`` ended, in a sentence."""
+    a, b = decision.agents
+    figures = (
+        f"after {decision.pairs:,} of {decision.pairs_planned:,} pairs, {decision.only_a} that "
+        f"`{a}` alone has right and {decision.only_b} that `{b}` alone has right; always-valid "
+        f"p {decision.p_value:.2g}, and `{b}` has {decision.share_b_low:.0%} to "
+        f"{decision.share_b_high:.0%} of such pairs"
+    )
+    if decision.winner is None:
+        return f"Undecided which of `{a}` and `{b}` is better {figures}."
+    loser = b if decision.winner == a else a
+    saved = (
+        "an unknown cost" if decision.saved_usd is None else f"about {money(decision.saved_usd)}"
+    )
+    left = sum(decision.not_run.values())
+    return (
+        f"Decided: `{decision.winner}` is better than `{loser}`, {figures}. "
+        f"{cases_of(left)} not run, which saved {saved}. Accuracies of a run that stops at a "
+        "difference make it look larger than it is."
+    )
+
+
+def _unfinished(
+    total: AgentSummary, run_id: str, *, running: bool, decision: DecisionRecord | None
+) -> list[str]:
     said = []
     if total.infrastructure:
         kinds = ", ".join(
@@ -132,6 +163,10 @@ def _unfinished(total: AgentSummary, run_id: str, *, running: bool) -> list[str]
             f"{cases_of(total.infrastructure)} ended by infrastructure ({kinds}): not the agent's "
             f"doing, and not counted in the accuracy. `pacabench resume {run_id}` tries again."
         )
+    if decision is not None:
+        said.append(decided(decision))
+    if decision is not None and decision.winner is not None:
+        return said
     if total.pending and running:
         said.append(f"The run goes on: {cases_of(total.pending)} without a result yet.")
     elif total.pending:

@@ -82,6 +82,34 @@ class ProviderRecord(_Part):
     kind: str
 
 
+class DecisionRecord(_Part):
+    """How ``--stop-when-decided`` ended."""
+
+    at: str
+    """ISO 8601, UTC."""
+    agents: tuple[str, str]
+    """A and B."""
+    winner: str | None
+    """The better agent; None where all pairs did not decide it."""
+    alpha: float
+    """The chance of deciding where there is no difference, at most."""
+    pairs: int
+    """Looked at until then, and judged on both sides."""
+    pairs_planned: int
+    only_a: int
+    """Pairs in which A alone was right."""
+    only_b: int
+    p_value: float
+    """Always valid, as are the bounds: however often it was looked at."""
+    share_b_low: float
+    """Of B's share of the pairs in which just one was right, at ``1 - alpha``."""
+    share_b_high: float
+    not_run: dict[str, int]
+    """Agent to number of cases that were left out because it was decided."""
+    saved_usd: float | None
+    """What these would have cost at the mean of the others; None where no cost is known."""
+
+
 class Selection(_Part):
     """Which part of the benchmark was asked for. None: all of it."""
 
@@ -89,6 +117,8 @@ class Selection(_Part):
     """Cases per data set."""
     agents: tuple[str, ...] | None = None
     datasets: tuple[str, ...] | None = None
+    stop_when_decided: bool = False
+    """Cases are shuffled, and left out once it is decided which of two agents is better."""
 
 
 class Session(_Part):
@@ -149,6 +179,8 @@ class Manifest(_Part):
     planned_cases: dict[str, dict[str, int]] = Field(default_factory=dict)
     """Agent to data set to number of cases."""
     providers: tuple[ProviderRecord, ...] = ()
+    decision: DecisionRecord | None = None
+    """None: nothing was to be decided, or nothing is yet."""
     outcomes: dict[Outcome, int] | None = None
     """Deciding outcomes at the end of the last session; None while one works or after a crash."""
     sessions: tuple[Session, ...] = ()

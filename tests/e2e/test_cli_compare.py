@@ -89,3 +89,30 @@ def test_epochs_are_run_counted_and_shown(small: Any) -> None:
         (case, epoch) for case in ("c1", "c2", "c3") for epoch in (1, 2, 3)
     ]
     assert "c3 (epoch 2)" in small.run("show", "thrice", "--failures").out
+
+
+def test_a_run_of_two_agents_stops_when_it_is_decided(small: Any) -> None:
+    words = [f"word{number}" for number in range(40)]
+    small.cases(*({"case_id": word, "input": word, "expected": word} for word in words))
+    small.write("wrong.py", 'import sys\nfor _ in sys.stdin: print(\'{"output": "no"}\')\n')
+    text = (small.path / "pacabench.yaml").read_text()
+    second = "{name: second, command: python agent.py}"
+    small.write("pacabench.yaml", text.replace(second, "{name: second, command: python wrong.py}"))
+    small.write("rules.yaml", "- {contains: nothing, reply: wrong}\n")
+
+    ended = small.run("run", "--run-id", "race", "--stop-when-decided")
+    assert ended.code == 0, ended.err
+    assert "Decided: `first` is better than `second`, after 8 of 40 pairs" in ended.out
+    assert "no further case is started" in ended.err
+    export = json.loads(small.run("export", "race").out)
+    decision = export["run"]["decision"]
+    assert (decision["winner"], decision["pairs"], decision["only_a"]) == ("first", 8, 8)
+    for agent in export["agents"]:
+        assert agent["not_run"] == agent["pending"] == decision["not_run"][agent["name"]] > 25
+    assert len(small.lines("race")) == 80 - sum(decision["not_run"].values())
+    assert export["run"]["status"] == "finished"
+    # nothing is left to resume, and a gate that compares is told
+    assert small.run("resume").code == 1
+    compared = small.run("compare", "race", "-a", "second,first", "--json")
+    assert any("was decided" in text for text in json.loads(compared.out)["warnings"])
+    assert "skipped" in small.run("export", "race", "--format", "junit").out

@@ -1,6 +1,7 @@
 """Whole runs in memory: begin, stop, resume, retry, changes. Only the sandbox is a fake."""
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+import pacabench.session
 from pacabench.config.schema import SandboxKind
 from pacabench.errors import RunChangedError, SandboxUnavailableError, UsageError
 from pacabench.events import AttemptFinished, Event, Notice, RunStarted
@@ -442,3 +444,97 @@ class TestEpochs:
             await project.resume()
         report = await project.resume(accept_changes=True)
         assert (report.summary.total.cases, report.summary.total.attempts) == (20, 20)
+
+
+class TestStopWhenDecided:
+    """Agent ``b`` is always right, agent ``a`` never."""
+
+    MANY = 60
+
+    @pytest.fixture
+    def lopsided(self, project: Project) -> Project:
+        rows = [
+            {"case_id": f"c{n}", "input": f"answer {n}", "expected": f"answer {n}"}
+            for n in range(self.MANY)
+        ]
+        (project.folder / "d.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        project.agent = ScriptedAgent(
+            otherwise=lambda case: Act.answers(case["input"], calls=[fake_call()])
+        )
+        return project
+
+    @pytest.fixture
+    def wrong_a(self, lopsided: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+        real = pacabench.session.run_attempt
+
+        async def run_attempt(planned: Any, workshop: Any) -> Any:
+            result = await real(planned, workshop)
+            if planned.key.agent != "a" or result.outcome is not Outcome.PASSED:
+                return result
+            return dataclasses.replace(result, outcome=Outcome.FAILED)
+
+        monkeypatch.setattr("pacabench.session.run_attempt", run_attempt)
+        return lopsided
+
+    async def test_no_case_is_started_once_it_is_sure(self, wrong_a: Project) -> None:
+        report = await wrong_a.start(selection=Selection(stop_when_decided=True))
+
+        decision = load_run(wrong_a.run_dir).manifest.decision
+        assert decision is not None
+        assert decision == report.decision
+        assert (decision.winner, decision.pairs, decision.pairs_planned) == ("b", 8, self.MANY)
+        done = len(wrong_a.finished)
+        assert 16 <= done <= 16 + 2 * 2
+        assert sum(decision.not_run.values()) == 2 * self.MANY - done == report.pending
+        assert (report.left, report.stopped) == (0, False)
+        assert load_run(wrong_a.run_dir).status == "finished"
+        assert any(
+            "b is better than a" in event.text
+            for event in wrong_a.events
+            if isinstance(event, Notice)
+        )
+
+    async def test_cases_come_in_an_order_of_chance_that_is_the_runs(
+        self, wrong_a: Project
+    ) -> None:
+        await wrong_a.start(selection=Selection(stop_when_decided=True))
+        first = [case for agent, case, _ in wrong_a.finished if agent == "a"]
+        assert sorted(first, key=lambda case: int(case[1:])) != first
+
+    async def test_a_run_that_is_stopped_before_goes_on_to_the_same_decision(
+        self, wrong_a: Project
+    ) -> None:
+        wrong_a.on_event = lambda event: (
+            wrong_a.stop.request() if len(wrong_a.finished) == 6 else None
+        )
+        begun = await wrong_a.start(selection=Selection(stop_when_decided=True))
+        assert (begun.stopped, begun.decision) == (True, None)
+        assert begun.left > 0
+        assert load_run(wrong_a.run_dir).status == "stopped"
+
+        wrong_a.on_event = lambda _: None
+        report = await wrong_a.resume()
+        assert report.decision is not None
+        assert (report.decision.winner, report.decision.pairs) == ("b", 8)
+        results = list(load_run(wrong_a.run_dir).results())
+        assert len({result.key for result in results}) == len(results)
+
+        again = await wrong_a.resume()
+        assert again.decision == report.decision
+        assert len(list(load_run(wrong_a.run_dir).results())) == len(results)
+
+    async def test_the_rest_can_be_run_after_all(self, wrong_a: Project) -> None:
+        await wrong_a.start(selection=Selection(stop_when_decided=True))
+        with pytest.raises(RunChangedError, match="stop_when_decided"):
+            await wrong_a.start()
+        request = RunRequest(wrong_a.folder / "pacabench.yaml", run_id="run")
+        report = await start_run(request, accept_changes=True, listener=wrong_a.listen, stop=Stop())
+        assert report.pending == 0
+        assert report.decision is not None
+        assert report.decision.winner == "b"
+
+    async def test_without_a_difference_every_case_is_run(self, lopsided: Project) -> None:
+        report = await lopsided.start(selection=Selection(stop_when_decided=True))
+        assert report.pending == 0
+        assert report.decision is not None
+        assert (report.decision.winner, report.decision.pairs) == (None, self.MANY)

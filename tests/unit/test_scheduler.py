@@ -518,3 +518,28 @@ def test_every_planned_attempt_ends_exactly_once(
     for key, outcome in recorder.deciding.items():
         if not stopped and outcome.is_infrastructure and outcome is not Outcome.CANCELLED:
             assert starts[key] == 1 + max_retries
+
+
+async def test_a_halt_starts_no_more_cases_and_lets_those_that_run_end_with_their_retries() -> None:
+    recorder, started = Recorder(), Counter[str]()
+    schedule: Schedule
+
+    async def execute(planned: PlannedAttempt) -> CaseResult:
+        started[planned.key.case_id] += 1
+        if len(started) == 3:
+            schedule.halt()
+        await asyncio.sleep(0.01)
+        lost = planned.number == 1 and planned.key.case_id == "case-2"
+        return result(planned, Outcome.SANDBOX_ERROR if lost else Outcome.PASSED)
+
+    schedule = Schedule(
+        plan(10),
+        execute=execute,
+        record=recorder,
+        abandoned=cancelled_result,
+        policy=Policy(concurrency=3, max_retries=2, **QUICK),
+        stop=Stop(),
+    )
+    await schedule.run()
+    assert started == {"case-0": 1, "case-1": 1, "case-2": 2}
+    assert len(recorder.results) == 4

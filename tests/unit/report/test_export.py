@@ -16,7 +16,7 @@ RUN = {
     "id", "name", "description", "version", "author", "status", "started", "finished", "sandbox",
     "engine", "sandbox_profiles", "sandbox_weaknesses", "image_digests", "dataset_hashes",
     "dataset_revisions",
-    "agent_fingerprints", "config_fingerprint", "audit",
+    "agent_fingerprints", "config_fingerprint", "audit", "decision",
     "package_version", "python", "platform", "prices_version", "providers", "scripted", "sessions",
 }  # fmt: skip
 USAGE = {
@@ -27,7 +27,7 @@ AGENT = USAGE | {
     "name", "dataset", "cases", "passed", "failed", "infrastructure", "pending", "outcomes",
     "accuracy", "latency_p50_ms", "latency_p95_ms", "attempts", "scripted_calls", "failed_calls",
     "denied_calls", "sandbox_profile", "sdk_retries", "accuracy_ci95", "repeats", "per_case",
-    "cost_per_pass_usd",
+    "cost_per_pass_usd", "not_run",
 }  # fmt: skip
 CASE = USAGE | {
     "agent", "dataset", "case_id", "epoch", "outcome", "passed", "score", "output", "expected",

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 4
 
-.PHONY: help demo test unit check format bench gsm8k clean-venv
+.PHONY: help demo test unit check format bench bench-proxy gsm8k clean-venv
 
 help:
 	@echo "make demo    run the quickstart: killed half-way, resumed, shown (no API key)"
@@ -13,6 +13,7 @@ help:
 	@echo "make unit    tests that need no container and no network"
 	@echo "make check   format, lint, types, import layers"
 	@echo "make bench   docker cases/s against a bare loop of engine calls, and hardening off"
+	@echo "make bench-proxy  what the proxy costs, against a bare relay and LiteLLM (ARGS=...)"
 	@echo "make gsm8k   all of GSM8K (DATA=test.jsonl) against a provider that keeps books"
 
 $(STAMP): pyproject.toml
@@ -52,6 +53,9 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/docker_overhead.py
 	$(BIN)/python benchmarks/hardening_cost.py
 	$(BIN)/python benchmarks/large_run.py
+
+bench-proxy: $(STAMP)
+	$(BIN)/python benchmarks/proxy_overhead.py $(ARGS)
 
 gsm8k: $(STAMP)
 	@images/prepare-machine

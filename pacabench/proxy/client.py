@@ -88,12 +88,16 @@ class Client:
         if self._request.headers.get("Expect", "").lower() == "100-continue":
             await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._request.writer.output_size = 0
-        parts: list[bytes] = []
+        content, parts = self._request.content, list[bytes]()
         try:
-            async with asyncio.timeout(BODY_WITHIN_S):
-                async for chunk in self._request.content.iter_any():
-                    self._hold(len(chunk))
-                    parts.append(chunk)
+            if content.is_eof():  # it came with the head
+                parts.append(content.read_nowait())
+                self._hold(len(parts[0]))
+            else:
+                async with asyncio.timeout(BODY_WITHIN_S):
+                    async for chunk in content.iter_any():
+                        self._hold(len(chunk))
+                        parts.append(chunk)
         except TimeoutError as error:
             raise Refused(408, "The request's body did not come in time.") from error
         except RequestPayloadError as error:

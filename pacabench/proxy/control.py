@@ -192,12 +192,14 @@ Message: TypeAlias = (
     | Notice
 )
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
+_FIELDS = {kind: tuple(item.name for item in fields(kind)) for kind in get_args(Message)}
 
 
 def encode(message: Message) -> bytes:
     """One line, newline included."""
-    body = {item.name: getattr(message, item.name) for item in fields(message)}
-    return orjson.dumps({"type": type(message).__name__, **body}) + b"\n"
+    kind = type(message)
+    body = {name: getattr(message, name) for name in _FIELDS[kind]}
+    return orjson.dumps({"type": kind.__name__, **body}) + b"\n"
 
 
 def decode(line: bytes) -> Message:

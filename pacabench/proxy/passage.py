@@ -1,7 +1,8 @@
 """What passes between agent and provider besides bodies: some headers, and never the real key."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from urllib.parse import quote
 
 from multidict import CIMultiDict
@@ -70,19 +71,23 @@ class KeyGuard:
         self, given: Mapping[str, str], more: frozenset[str], *, resized: bool
     ) -> CIMultiDict[str]:
         """What goes on to the agent; without length and coding where the body is ``resized``."""
-        allowed = _REPLY_HEADERS | more
-        prefixes = tuple(name for name in allowed if name.endswith("-"))
+        allowed, prefixes = _allowed(more)
         kept: CIMultiDict[str] = CIMultiDict()
         for name, value in given.items():
             lower = name.lower()
-            if (
-                (lower not in allowed and not lower.startswith(prefixes))
-                or (resized and lower in {"content-length", "content-encoding"})
-                or any(secret in value for secret in self._secrets)
-            ):
-                continue
-            kept.add(name, value)
+            if (lower in allowed or lower.startswith(prefixes)) and self.text(value) == value:
+                kept.add(name, value)
+        if resized:
+            for name in ("Content-Length", "Content-Encoding"):
+                kept.popall(name, None)
         return kept
+
+
+@cache
+def _allowed(more: frozenset[str]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Names, and beginnings of names, of the headers of a reply that go on to the agent."""
+    allowed = _REPLY_HEADERS | more
+    return allowed, tuple(name for name in allowed if name.endswith("-"))
 
 
 class Scrubber:
@@ -93,12 +98,7 @@ class Scrubber:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        written = {
-            form
-            for secret in secrets
-            for form in (secret, secret.replace("/", "\\/"), quote(secret, safe=""))
-        }
-        self._secrets = [form.encode() for form in sorted(written, key=len, reverse=True)]
+        self._secrets = _as_written(tuple(secrets))
         self._held = b""
 
     def feed(self, chunk: bytes) -> bytes:
@@ -117,8 +117,21 @@ class Scrubber:
         return self._held
 
 
+@cache
+def _as_written(secrets: tuple[str, ...]) -> Sequence[bytes]:
+    """The forms of the keys that are looked for, the longest first."""
+    written = {
+        form
+        for secret in secrets
+        for form in (secret, secret.replace("/", "\\/"), quote(secret, safe=""))
+    }
+    return [form.encode() for form in sorted(written, key=len, reverse=True)]
+
+
 def _beginning(secret: bytes, data: bytes) -> int:
     """Where the end of ``data`` begins that a longer ``data`` might show to be the secret."""
+    if data[-1:] not in secret:  # the quick way for events, which end with a line
+        return len(data)
     first = secret[:1]
     place = data.find(first, max(0, len(data) - len(secret) + 1))
     while place >= 0 and not secret.startswith(data[place:]):

@@ -47,8 +47,7 @@ class CallDraft:
 
     def record(self) -> CallRecord:
         """The record as things stand."""
-        return CallRecord(**dict(zip(_NAMES, _values(self), strict=True)))
+        return CallRecord(*_values(self))
 
 
-_NAMES = tuple(item.name for item in fields(CallDraft))
-_values = attrgetter(*_NAMES)
+_values = attrgetter(*(item.name for item in fields(CallRecord)))

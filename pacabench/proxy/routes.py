@@ -87,11 +87,17 @@ class RouteTable:
         ordered = sorted(providers, key=lambda provider: provider.name != default)
         self._providers = ordered
         self._exact: dict[tuple[str, str], list[_Entry]] = {}
+        self._plain: dict[tuple[str, str], Route] = {}
+        """What most requests ask for: a path of one provider's, without names and query."""
         self._patterns: list[_Entry] = []
         for provider in ordered:
             self._add(provider, f"/{provider.name}")
         for provider in ordered:
             self._add(provider, "")
+        for asked, found in self._exact.items():
+            if len(found) == 1:
+                entry = found[0]
+                self._plain[asked] = Route(entry.provider, entry.endpoint, entry.upstream)
 
     def find(self, request: BaseRequest) -> Route | Refusal:
         """The route of ``request``, whose path is compared as sent: nothing is decoded."""
@@ -102,9 +108,7 @@ class RouteTable:
             return Refusal(400, "This is not a forward proxy; send a path and no full URL.")
         if "Upgrade" in request.headers:
             return Refusal(426, "Only plain HTTP/1.1 is served; WebSocket and h2c are not.")
-        path, _, raw_query = target.partition("?")
-        query = _parsed(raw_query)
-        route = self._match(request, path, query)
+        route = self._plain.get((request.method, target)) or self._match(request, target)
         if route is None:
             return self._not_served(request)
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -133,9 +137,9 @@ class RouteTable:
                 else:
                     self._exact.setdefault((endpoint.method, served), []).append(entry)
 
-    def _match(
-        self, request: BaseRequest, path: str, query: Mapping[str, str] | None
-    ) -> Route | None:
+    def _match(self, request: BaseRequest, target: str) -> Route | None:
+        path, _, raw_query = target.partition("?")
+        query = _parsed(raw_query)
         if query is None:
             return None
         found = [

@@ -10,6 +10,7 @@ When stdin ends the harness is dead: no new calls, those under way finish, exit.
 
 import argparse
 import asyncio
+import gc
 import os
 import re
 import resource
@@ -32,6 +33,8 @@ SHUTDOWN_GRACE_S = 5.0
 MAX_CONTROL_LINE_BYTES = 256 * 1024**2
 """``Configure`` carries the rules of the scripted provider."""
 _FLUSH_WITHIN_S = 5.0
+_GATHER_S = 0.01
+_CAN_WAIT = (control.Call, control.Text, control.Waited)
 _LANE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MAX_HELLO_BYTES = 256
 _HELLO_WITHIN_S = 5.0
@@ -63,6 +66,8 @@ class ControlChannel:
         self._reader = reader
         self._writer = writer
         self._outlet = outlet
+        self._held: list[bytes] = []
+        self._written_soon: asyncio.TimerHandle | None = None
 
     async def receive(self) -> control.Message | None:
         """The next message, or None at the end.
@@ -74,12 +79,30 @@ class ControlChannel:
         return control.decode(line) if line.endswith(b"\n") else None
 
     def send(self, message: control.Message) -> None:
-        """Queue ``message``. Lost only when nobody is there to read; the spool has it then."""
+        """Queue ``message``. Lost only when nobody is there to read; the spool has it then.
+
+        The order is kept. What no one waits for is written together with what comes after it: each
+        write wakes the harness, which costs more than all else that is done for a call's record.
+        """
+        self._held.append(control.encode(message))
+        if not isinstance(message, _CAN_WAIT):
+            self._write()
+        elif self._written_soon is None:
+            loop = asyncio.get_running_loop()
+            self._written_soon = loop.call_later(_GATHER_S, self._write)
+
+    def _write(self) -> None:
+        if self._written_soon is not None:
+            self._written_soon.cancel()
+            self._written_soon = None
+        lines = b"".join(self._held)
+        self._held.clear()
         if not self._writer.is_closing():
-            self._writer.write(control.encode(message))
+            self._writer.write(lines)
 
     async def flush(self) -> None:
         """Wait until stdout took everything, unless its reader is gone or stuck."""
+        self._write()
         with suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_WITHIN_S):
                 await self._outlet.settled.wait()
@@ -323,6 +346,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # What was imported stays: no collection looks at it again. The others come less often: a call
+    # leaves little behind that is not freed at once.
+    gc.freeze()
+    gc.set_threshold(10_000)
     try:
         asyncio.run(serve(arguments.lane_socket, arguments.spool))
     except ValueError as error:

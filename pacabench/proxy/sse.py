@@ -43,6 +43,8 @@ class SseSplitter:
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """The events that ``chunk`` completes."""
+        if self.is_event(chunk):
+            return [SseEvent(chunk, _data(chunk))]
         events: list[SseEvent] = []
         if not chunk:
             return events
@@ -60,6 +62,16 @@ class SseSplitter:
         if len(self._held) > self._max_event_bytes:
             self._give_up(events)
         return events
+
+    def is_event(self, chunk: bytes) -> bool:
+        """Whether ``chunk`` is the next event, just one and all of it, as nearly all chunks are."""
+        return (
+            chunk.endswith(b"\n\n")
+            and chunk.find(b"\n\n") == len(chunk) - 2
+            and not chunk.startswith(b"\n")
+            and b"\r" not in chunk
+            and not (self._held or self._after_cr or self._oversized)
+        )
 
     def finish(self) -> list[SseEvent]:
         """What is left when the stream ends. An event without its blank line is still read."""

@@ -162,7 +162,10 @@ def bounded(raw: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _first(raw: Mapping[str, Any], *names: str) -> int | None:
-    return next((found for name in names if (found := count(raw.get(name))) is not None), None)
+    for name in names:
+        if (found := count(raw.get(name))) is not None:
+            return found
+    return None
 
 
 def _detail(raw: Mapping[str, Any], name: str, *groups: str) -> int | None:

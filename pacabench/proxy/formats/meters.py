@@ -54,7 +54,7 @@ class DocumentMeter:
         self._parse()
         found = self._reader.reading()
         # One object comes whole: an error in it is the reply, and not what broke it off.
-        return replace(found, broken=False) if self._is_object else found
+        return replace(found, broken=False) if self._is_object and found.broken else found
 
     def said(self) -> Excerpt:
         """See :class:`~pacabench.proxy.wire.Meter`."""

@@ -177,7 +177,8 @@ class OpenAIReader:
                 self._ended = True
             said = mapping(choice.get("delta") or choice.get("message"))
             for key in ("content", "reasoning_content", "reasoning", "refusal"):
-                say(said.get(key))
+                if text := said.get(key):
+                    say(text)
             for call in mappings(said.get("tool_calls")):
                 function = mapping(call.get("function"))
                 say(function.get("name"))
@@ -198,6 +199,9 @@ class UsageChunkFilter:
 
     def feed(self, chunk: bytes) -> bytes:
         """The events that ``chunk`` completes, without the usage chunk."""
+        if b'"usage"' not in chunk and self._splitter.is_event(chunk):
+            self._dropped = False
+            return chunk
         return b"".join(self._kept(event) for event in self._splitter.feed(chunk))
 
     def finish(self) -> bytes:

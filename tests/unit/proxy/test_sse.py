@@ -1,6 +1,7 @@
 """Server-sent events, cut anywhere."""
 
 import itertools
+import re
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +60,14 @@ class TestSplitting:
     ) -> None:
         stream = b"".join(b"data: " + text.encode() + line_end * 2 for text in texts)
         assert data(split(stream, cuts)) == [text.encode() for text in texts]
+
+    @given(st.lists(LINES))
+    def test_whole_events_are_read_as_their_bytes_one_by_one(
+        self, lines: list[list[bytes]]
+    ) -> None:
+        stream = b"".join(line + b"\n" for block in lines for line in (*block, b""))
+        ends = [match.end() for match in re.finditer(rb"\n\n", stream)]
+        assert split(stream, ends) == split(stream, list(range(len(stream))))
 
     def test_several_data_lines_are_one_event(self) -> None:
         assert data(split(b"data: a\ndata:b\ndata\n\n", [])) == [b"a\nb\n"]

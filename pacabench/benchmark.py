@@ -89,10 +89,12 @@ async def load_benchmark(
     listener: Listener = lambda _: None,
     *,
     revisions: Mapping[str, str] = MappingProxyType({}),
+    sealed: bool = False,
 ) -> Benchmark:
     """Load everything that ``selection`` names, and check it before anything is started.
 
     ``revisions`` are the commits that an unfinished run's data sets were fetched at, by name.
+    ``sealed``: its providers are never asked, and need no key.
     On cancellation a data set's ``prepare`` is killed.
 
     Raises:
@@ -105,7 +107,7 @@ async def load_benchmark(
     evaluators = {
         item.name: make_evaluator(item.evaluator, loaded.project) for item in dataset_configs
     }
-    providers, default = provider_specs(loaded)
+    providers, default = provider_specs(loaded, sealed=sealed)
     notices = list(loaded.notices)
     agents = [_resolve(agent, loaded, notices) for agent in agent_configs]
     checks = {

@@ -120,14 +120,14 @@ class Breaker:
         if self.paused:
             self._trial = attempt_id
 
-    def ended(self, result: CaseResult) -> None:
-        """An attempt ended."""
+    def ended(self, result: CaseResult, *, counts: bool = True) -> None:
+        """An attempt ended. Where it does not count, it tells nothing of the infrastructure."""
         trial = result.attempt_id == self._trial
         if trial:
             self._trial = None
         if not result.outcome.is_infrastructure:
             self._recover()
-        elif result.outcome is not Outcome.CANCELLED:
+        elif counts and result.outcome is not Outcome.CANCELLED:
             self._count(result, trial=trial)
         self.on_change()
 

@@ -9,6 +9,7 @@ PacabenchError
 │   ├── RunLockedError         wait for, or stop, the harness that holds it
 │   ├── RunChangedError        undo the change, or say --accept-changes
 │   └── JournalError           the files of the run cannot be read or written
+├── CassetteError              name another cassette, or record it anew
 ├── SandboxUnavailableError    no case can be served; the run must stop
 │   ├── EngineUnreachableError start the engine
 │   ├── ImageError             an image is missing or cannot be made
@@ -57,6 +58,10 @@ class RunChangedError(RunError):
 
 class JournalError(RunError):
     """A journal file cannot be read or written (disk full, damage, permissions)."""
+
+
+class CassetteError(PacabenchError):
+    """A cassette cannot be read, or not be recorded into; names the directory."""
 
 
 class SandboxUnavailableError(PacabenchError):

@@ -29,6 +29,10 @@ class CallFigures:
     """Not in ``calls``: the proxy refused them."""
     sdk_retries: int = 0
     """Of ``calls``, those that an SDK made by itself after one that failed or took too long."""
+    replayed_calls: int = 0
+    """Answered out of a cassette: nobody billed them now."""
+    unmatched_calls: int = 0
+    """Not in ``calls``: a cassette should have answered them, and held no answer."""
     _input: int = 0
     _output: int = 0
     _cached: int = 0
@@ -74,8 +78,12 @@ class CallFigures:
     def add(self, metered: MeteredCall) -> None:
         """Add one call."""
         call = metered.call
+        if call.replay == "served":
+            self.replayed_calls += 1
         if call.end == "denied":
             self.denied_calls += 1
+        elif call.replay == "unmatched":
+            self.unmatched_calls += 1
         elif call.may_be_billed:
             self._add_billed(call, metered.cost_usd)
         elif not call.is_free or call.is_provider_failure:

@@ -35,9 +35,9 @@ class KeyWatch:
         self._refused: Counter[str] = Counter()
 
     def take(self, call: CallRecord) -> None:
-        """A call ended. Those that the proxy itself denied say nothing of the real key."""
+        """A call ended. What the proxy denied, or a cassette answered, says nothing of the key."""
         spec = self._specs.get(call.provider)
-        if spec is None or call.status is None:
+        if spec is None or call.status is None or call.replay is not None:
             return
         if not _refuses_key(call):
             if call.status in _SUCCESS:

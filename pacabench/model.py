@@ -214,6 +214,8 @@ class CallRecord:
     """What is doubtful about the provider's usage: counts that do not add up."""
     estimated: bool = False
     """Part of ``usage`` was counted in the harness and is no provider's figure."""
+    replay: Literal["served", "unmatched"] | None = None
+    """A cassette answered it, or should have and held no answer. None: the provider was asked."""
 
     @property
     def is_free(self) -> bool:

@@ -30,11 +30,12 @@ _LOCAL_NAMES = re.compile(r"localhost|[^.]+|.+\.(?:localhost|local|internal|lan)
 _RULE_NUMBER = re.compile(r"rule (\d+): ")
 
 
-def provider_specs(loaded: LoadedConfig) -> tuple[list[ProviderSpec], str]:
+def provider_specs(loaded: LoadedConfig, *, sealed: bool = False) -> tuple[list[ProviderSpec], str]:
     """The providers that the proxy serves, and the name of the default one.
 
     The list is empty where the proxy is off. ``proxy.base_url``, ``api_key_env``, ``rules`` and
-    ``region`` are those of the default provider.
+    ``region`` are those of the default provider. ``sealed`` ones are answered out of a cassette:
+    they need no key, and have none.
 
     Raises:
         ConfigError: a key is not set, a base URL or a file of rules cannot be used.
@@ -47,8 +48,9 @@ def provider_specs(loaded: LoadedConfig) -> tuple[list[ProviderSpec], str]:
     entries[default] = _merged(loaded, proxy, default, entries[default])
     allowed: list[str] = list(proxy.allow_provider_tools)
     specs: list[ProviderSpec] = []
+    make = _sealed if sealed else _spec
     for name, entry in entries.items():
-        spec = _spec(loaded, name, entry)
+        spec = make(loaded, name, entry)
         private = may_be_private(spec, named=entry.base_url is not None)
         specs.append(replace(spec, allow_tools=allowed, private=private))
     return specs, default
@@ -149,6 +151,14 @@ def _spec(loaded: LoadedConfig, name: str, entry: ProviderConfig) -> ProviderSpe
     base_url = base_url_of(loaded, name, entry.base_url)
     variable, key = _key(loaded, name, entry, base_url)
     return ProviderSpec(name, name, base_url, key, key_name=variable)
+
+
+def _sealed(loaded: LoadedConfig, name: str, entry: ProviderConfig) -> ProviderSpec:
+    """The base URL tells which price list holds, and nothing is sent to it."""
+    base_url = entry.base_url
+    if name not in ("scripted", "bedrock"):
+        base_url = base_url_of(loaded, name, entry.base_url)
+    return ProviderSpec(name=name, kind=name, base_url=base_url, region=entry.region, sealed=True)
 
 
 def _key(

@@ -15,6 +15,7 @@ from pacabench.config.load import load_config
 from pacabench.events import Listener
 from pacabench.model import Outcome
 from pacabench.provenance import new_manifest, refuse_changes
+from pacabench.recording import CassetteChoice, prepare, refuse_other_cassette
 from pacabench.scheduler import Stop
 from pacabench.session import Job, RunReport, carry_out
 from pacabench.store import RunStore, Selection, new_run_id
@@ -30,6 +31,8 @@ class RunRequest:
     selection: Selection = field(default_factory=Selection)
     run_id: str | None = None
     """An existing one is resumed."""
+    cassette: CassetteChoice | None = None
+    """Record its LLM calls, or replay them."""
 
 
 async def start_run(
@@ -50,16 +53,24 @@ async def start_run(
     """
     loaded = await asyncio.to_thread(load_config, request.config_path, flags=request.flags)
     run_dir = loaded.output_directory / (request.run_id or new_run_id(loaded.config.name))
+    cassette = request.cassette
+    sealed = cassette is not None and cassette.sealed
     if request.run_id is not None and run_dir.is_dir():
         with RunStore.open(run_dir) as store:
+            refuse_other_cassette(cassette, store.manifest.cassette)
             pinned = store.manifest.dataset_revisions
-            benchmark = await load_benchmark(loaded, request.selection, listener, revisions=pinned)
+            benchmark = await load_benchmark(
+                loaded, request.selection, listener, revisions=pinned, sealed=sealed
+            )
             refuse_changes(store, benchmark, listener, accept=accept_changes)
             return await carry_out(
                 Job(store, benchmark, request.flags, frozenset(), listener, stop, allow_weak)
             )
-    benchmark = await load_benchmark(loaded, request.selection, listener)
+    benchmark = await load_benchmark(loaded, request.selection, listener, sealed=sealed)
     manifest = new_manifest(run_dir.name, benchmark, request.flags)
+    if cassette is not None:
+        record = await asyncio.to_thread(prepare, cassette, benchmark)
+        manifest = manifest.model_copy(update={"cassette": record})
     text = loaded.text.decode("utf-8", "surrogateescape")
     with RunStore.create(run_dir.parent, manifest, text) as store:
         job = Job(store, benchmark, request.flags, frozenset(), listener, stop, allow_weak)
@@ -131,8 +142,13 @@ async def _go_on(
         manifest = store.manifest
         path = config_path or Path(manifest.config_path)
         loaded = await asyncio.to_thread(load_config, path, flags=manifest.flags)
+        cassette = manifest.cassette
         benchmark = await load_benchmark(
-            loaded, manifest.selection, listener, revisions=manifest.dataset_revisions
+            loaded,
+            manifest.selection,
+            listener,
+            revisions=manifest.dataset_revisions,
+            sealed=cassette is not None and cassette.mode == "replay",
         )
         refuse_changes(store, benchmark, listener, accept=accept_changes)
         return await carry_out(

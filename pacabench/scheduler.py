@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
 
 from pacabench.aio import first_of, settle
 from pacabench.breaker import Breaker, BreakerPolicy
@@ -24,6 +25,10 @@ Execute = Callable[[PlannedAttempt], Awaitable[CaseResult]]
 """Makes one attempt. Raises only what must end the run."""
 Record = Callable[[CaseResult, bool], Awaitable[None]]
 """Puts a result on disk; the flag says that the case will be tried again."""
+Again: TypeAlias = Literal["usual", "uncounted", "never"]
+"""What comes after an infrastructure outcome: ``uncounted``, a retry that tells nothing of the
+infrastructure; ``never``, since it would end the same."""
+Judge = Callable[[CaseResult], Again]
 Abandoned = Callable[[PlannedAttempt], CaseResult]
 """The result of an attempt that was cut off when the grace period ended."""
 
@@ -90,7 +95,8 @@ class _Item:
 class Schedule:
     """One pass over planned attempts. Use once.
 
-    ``breaker`` is asked before each start; without one nothing is ever paused.
+    ``breaker`` is asked before each start; without one nothing is ever paused. ``judge`` says of an
+    infrastructure outcome whether another attempt could end otherwise.
     """
 
     def __init__(
@@ -103,7 +109,9 @@ class Schedule:
         policy: Policy,
         stop: Stop,
         breaker: Breaker | None = None,
+        judge: Judge = lambda _: "usual",
     ) -> None:
+        self._judge = judge
         self._execute = execute
         self._record = record
         self._abandoned = abandoned
@@ -243,12 +251,13 @@ class Schedule:
 
     def _again(self, item: _Item, result: CaseResult) -> bool:
         """Whether the case is tried again; then ``item`` is about its next attempt."""
-        self._breaker.ended(result)
+        again = self._judge(result) if result.outcome.is_infrastructure else "usual"
+        self._breaker.ended(result, counts=again == "usual")
         if not result.outcome.is_infrastructure:
             self._failed_lately.clear()
             return False
         self._failed_agent = item.planned.key.agent
-        if result.outcome is Outcome.CANCELLED or self._ending:
+        if result.outcome is Outcome.CANCELLED or self._ending or again == "never":
             return False
         if self._breaker.explains(result.outcome, item.begun) and item.excused < MOST_EXCUSED:
             item.excused += 1

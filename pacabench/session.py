@@ -35,6 +35,7 @@ from pacabench.plan import plan_attempts, plan_cases, planned_counts
 from pacabench.pricing import Pricer
 from pacabench.provenance import sandbox_record
 from pacabench.proxy.patience import Patience
+from pacabench.recording import Recording, open_recording
 from pacabench.sandbox.base import Sandbox, SandboxContext
 from pacabench.sandbox.factory import open_sandbox
 from pacabench.sandbox.pool import SessionPool, most_sessions
@@ -92,6 +93,7 @@ class Job:
     contest: Contest | None = None
     """Of two agents, where the run is to stop once it is decided."""
     breaker: Breaker = field(init=False)
+    recording: Recording = field(default_factory=Recording)
 
     def __post_init__(self) -> None:
         config, tell = self.benchmark.loaded.config.config, self.listener
@@ -143,11 +145,14 @@ async def carry_out(job: Job) -> RunReport:
         flags=dict(job.flags),
     )
     if planned:
-        async with open_sandbox(benchmark.kind, _context(job, ledger)) as sandbox:
-            store.import_spool(keys, pricer.cost)  # salvaged by the sandbox from a dead session
-            store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))
-            ledger.recall(store.calls())
-            await _work(job, sandbox, planned, ledger)
+        config = benchmark.loaded.config.config.proxy.replay
+        with open_recording(store.manifest.cassette, keys, config, job.listener) as job.recording:
+            async with open_sandbox(benchmark.kind, _context(job, ledger)) as sandbox:
+                store.import_spool(keys, pricer.cost)  # salvaged by it from a dead session
+                store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))
+                ledger.recall(store.calls())
+                await _work(job, sandbox, planned, ledger)
+            store.update_manifest(cassette=job.recording.record(store.manifest.cassette))
     else:
         ledger.recall(store.calls())
     report = _report(job, ledger)
@@ -180,7 +185,7 @@ def _context(job: Job, ledger: Ledger) -> SandboxContext:
         providers=benchmark.providers,
         default_provider=benchmark.default_provider,
         concurrency=_most_sessions(job),
-        on_call=on_call,
+        on_call=job.recording.heard(on_call),
         on_egress=ledger.take_egress,
         listener=job.listener,
         allow_weak=job.allow_weak,
@@ -191,6 +196,7 @@ def _context(job: Job, ledger: Ledger) -> SandboxContext:
         patience=Patience(
             retry_for_s=config.proxy.retry_for_seconds, silence_s=config.proxy.silence_seconds
         ),
+        tapes=job.recording.tapes,
     )
 
 
@@ -229,6 +235,7 @@ async def _work(
         policy=policy,
         stop=job.stop,
         breaker=job.breaker,
+        judge=job.recording.judge,
     )
     telling = asyncio.create_task(_tell_of_stop(job, policy.grace_s))
     try:
@@ -258,6 +265,7 @@ def _executor(job: Job, workshop: Workshop, ledger: Ledger) -> Execute:
 
 def _recorder(job: Job, halt: Callable[[], None]) -> Record:
     async def record(result: CaseResult, will_retry: bool) -> None:
+        await job.recording.seal(result)
         await job.store.append_result(result)
         job.listener(AttemptFinished(result, will_retry))
         if job.contest is not None and not will_retry and job.contest.take(result):

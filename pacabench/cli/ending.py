@@ -7,6 +7,7 @@ from pacabench.cli.logs import log_finished
 from pacabench.cli.options import LogFormat
 from pacabench.cli.output import result_console, write_result
 from pacabench.cli.runs import name_for
+from pacabench.report.misses import misses
 from pacabench.report.tables import summary_view
 from pacabench.report.view import read_view
 from pacabench.report.wording import dollars, percent
@@ -28,7 +29,10 @@ def conclude(
         if quiet:
             write_result(final_line(report))
         else:
-            result_console().print(summary_view(read_view(load_run(report.run_dir))))
+            view = read_view(load_run(report.run_dir))
+            result_console().print(summary_view(view))
+            if (missed := misses(view)) is not None:
+                result_console().print(missed)
             write_result(next_steps(report))
     if below:
         say_error(f"--fail-under {fail_under:g}: {'; '.join(below)}")

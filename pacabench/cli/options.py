@@ -10,6 +10,7 @@ import typer
 from pacabench.config.problems import nearest
 from pacabench.errors import UsageError
 from pacabench.model import Outcome
+from pacabench.recording import CassetteChoice, Mode
 
 CONFIG_FILE = Path("pacabench.yaml")
 
@@ -108,6 +109,30 @@ AllowWeakSandbox = Annotated[
         help="Go on although the engine does not hold agents as promised. Stamped into the run.",
     ),
 ]
+Record = Annotated[
+    Path | None,
+    typer.Option(
+        "--record",
+        metavar="DIR",
+        help="Keep every LLM call there, to be replayed. A new directory.",
+    ),
+]
+Replay = Annotated[
+    Path | None,
+    typer.Option(
+        "--replay",
+        metavar="DIR",
+        help="Answer LLM calls out of what was recorded: no network, no key.",
+    ),
+]
+ReplayOrRecord = Annotated[
+    Path | None,
+    typer.Option(
+        "--replay-or-record",
+        metavar="DIR",
+        help="Replay the cases that were recorded there; ask providers for the others, and record.",
+    ),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run id, or a unique part of it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 
@@ -131,6 +156,25 @@ def overrides(
         "config.cache_directory": str(cache_dir.absolute()) if cache_dir else None,
     }
     return {key: value for key, value in given.items() if value is not None}
+
+
+def cassette_choice(
+    record: Path | None, replay: Path | None, replay_or_record: Path | None
+) -> CassetteChoice | None:
+    """What ``--record``, ``--replay`` and ``--replay-or-record`` ask for.
+
+    Raises:
+        UsageError: more than one of them is given.
+    """
+    given: dict[Mode, Path | None] = {
+        "record": record,
+        "replay": replay,
+        "replay-or-record": replay_or_record,
+    }
+    choices = [CassetteChoice(mode, path) for mode, path in given.items() if path is not None]
+    if len(choices) > 1:
+        raise UsageError("--record, --replay and --replay-or-record exclude each other")
+    return choices[0] if choices else None
 
 
 def chosen(asked: list[str] | None, known: Iterable[str], *, kind: str) -> tuple[str, ...]:

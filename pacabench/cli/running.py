@@ -22,10 +22,14 @@ from pacabench.cli.options import (
     LogFormat,
     LogFormatOption,
     Quiet,
+    Record,
+    Replay,
+    ReplayOrRecord,
     RunName,
     RunsDir,
     Sandbox,
     Timeout,
+    cassette_choice,
     chosen,
     outcomes,
     overrides,
@@ -59,6 +63,9 @@ def run(
     ] = None,
     runs_dir: RunsDir = None,
     cache_dir: CacheDir = None,
+    record: Record = None,
+    replay: Replay = None,
+    replay_or_record: ReplayOrRecord = None,
     accept_changes: AcceptChanges = False,
     allow_weak_sandbox: AllowWeakSandbox = False,
     fail_under: FailUnder = None,
@@ -80,6 +87,7 @@ def run(
         flags=flags,
         selection=_select(path, limit, agents, datasets, stop_when_decided),
         run_id=check_run_id(run_id) if run_id is not None else None,
+        cassette=cassette_choice(record, replay, replay_or_record),
     )
     code = drive(
         lambda listener, stop: start_run(

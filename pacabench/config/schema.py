@@ -19,6 +19,7 @@ from pacabench.config.evaluators import EvaluatorConfig, ExactMatchConfig
 from pacabench.config.provider_names import ProviderName
 from pacabench.config.services import ServiceConfig
 from pacabench.config.units import Bytes
+from pacabench.json_pointer import parse_pointer
 from pacabench.provider_tools import ProviderTool
 
 DUPLICATE_NAME = "duplicate_name"
@@ -269,6 +270,27 @@ class ProviderConfig(Section):
     )
 
 
+def _pointer(text: str) -> str:
+    parse_pointer(text)
+    return text
+
+
+class ReplayConfig(Section):
+    """How calls are compared with recorded ones: `run --record`, `--replay`."""
+
+    ignore: tuple[Annotated[str, AfterValidator(_pointer)], ...] = Field(
+        default=(),
+        max_length=100,
+        description="JSON pointers to what of a request's body is not compared, such as /user.",
+    )
+    speed: float | None = Field(
+        default=None,
+        gt=0,
+        le=1_000_000,
+        description="1: at the pace of the recording; 10: ten times as fast. Default: at once.",
+    )
+
+
 class ProxyConfig(Section):
     """The metering proxy between agents and providers."""
 
@@ -299,6 +321,7 @@ class ProxyConfig(Section):
         le=7 * 86400,
         description="A run that is paused for so long ends; `resume` goes on with it.",
     )
+    replay: ReplayConfig = ReplayConfig()
 
 
 class RunConfig(Section):

@@ -19,6 +19,7 @@ from pacabench.proxy.patience import Patience
 from pacabench.proxy.record import MAX_ERROR, CallDraft
 from pacabench.proxy.repeats import Repeats
 from pacabench.proxy.routes import Route, decoded
+from pacabench.proxy.tapes import CallTape
 from pacabench.proxy.texts import call_text
 from pacabench.proxy.tools.search import refuse_ways_out
 from pacabench.proxy.tries import Tries
@@ -46,6 +47,7 @@ class Call:
         tell_text: Callable[[CallText], None],
         end: Callable[[CallRecord], None],
         notice: Callable[[str], None],
+        taped: CallTape,
     ) -> None:
         self._route = route
         self._client = client
@@ -57,7 +59,10 @@ class Call:
         self._draft = CallDraft(attempt_id, route.provider.name, route.endpoint.name)
         self._draft.sent = False
         self._guard = KeyGuard(route.provider.api_key, *route.provider.secrets)
-        parties = Parties(route, client, patience, self._guard, self._draft)
+        self._taped = taped
+        self._parties = parties = Parties(
+            route, client, patience, self._guard, self._draft, taped.tape
+        )
         self._handover = Handover(parties)
         self._tries = Tries(parties, self._handover, begin)
         self._arrived = time.perf_counter()
@@ -132,12 +137,15 @@ class Call:
             raise ConnectionError
         self._counted = True
         self._waits.enter()
+        self._taped.asked(headers, body)
         try:
-            await self._tries.run(headers, body, facts.body_with_usage)
+            if not await self._taped.replayed(self._parties, self._handover, body):
+                await self._tries.run(headers, body, facts.body_with_usage)
         except UpstreamError as error:
             draft.end = "client_gone" if self._client.gone else "upstream_error"
             draft.error = self._guard.text(str(error))[:MAX_ERROR]
-            await self._fail(502, str(error))
+            self._taped.broke(self._guard.text(str(error)))
+            await self._fail(error.status, str(error))
 
     def _stop_waiting(self) -> None:
         if self._counted:
@@ -169,6 +177,7 @@ class Call:
             # Nobody told what it used: the harness will count.
             said = Excerpt() if meter is None else meter.said()
             self._tell_text(call_text(record.call_id, self._body, said))
+        self._taped.close(draft)
         self._end(record)
 
     def _add_reading(self, meter: Meter) -> None:

@@ -3,12 +3,12 @@
 Each message is one of the dataclasses below, its class name as ``"type"``. Both ends are ours and
 of the same version; a line that does not decode is an error and not ignored.
 
-    harness -> sidecar   Configure (first line), Bind, Unbind, Shutdown
+    harness -> sidecar   Configure (first line), Bind, Unbind, Shutdown, Answer (to a Find)
     sidecar -> harness   Ready, LaneUp, LaneDown, Done (echoes ``seq``), Call, Egress, Waited,
-                         Health, Notice
+                         Health, Notice, Taped, LeftOut, Find
 
 Every ``Call`` and ``Egress`` of an attempt, and the last ``Waited``, is sent before the ``Done``
-that answers its ``Unbind``.
+that answers its ``Unbind``. A call's ``Taped`` or ``LeftOut`` comes before its ``Call``.
 End of file on stdin means that the harness died: the sidecar takes no new calls, lets those
 under way finish (``ORPHAN_GRACE_S``), and exits. What was not delivered is in the spool.
 """
@@ -21,6 +21,7 @@ import orjson
 from pacabench.model import CallRecord, EgressRecord, FailedTry, Usage
 from pacabench.proxy import lane as lane_holder
 from pacabench.proxy.excerpt import CallText
+from pacabench.proxy.exchange import Asked, Keeping
 from pacabench.proxy.pacing import State
 from pacabench.proxy.patience import Patience
 
@@ -59,6 +60,17 @@ class ProviderSpec:
     """Its host may be in a private network: the user's own base URL says so."""
     allow_tools: list[str] = field(default_factory=list)
     """Of ``provider_tools.PROVIDER_TOOLS``: what it may do beside answering."""
+    sealed: bool = False
+    """Its calls are answered out of a cassette, and nothing is ever sent to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRules:
+    """How calls are compared with recorded ones, and how fast they are answered."""
+
+    ignore: list[list[str]] = field(default_factory=list)
+    """JSON pointers, each in parts."""
+    speed: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,10 @@ class Configure:
     """Send ``Waited`` whenever an attempt begins or ends to wait, and not at its end alone."""
     refused: list[str] = field(default_factory=list)
     """Addresses that no agent may reach, though they be public: the harness's machine's own."""
+    keeping: Keeping | None = None
+    """What of each call is sent in a ``Taped``. None: nothing."""
+    replay: ReplayRules | None = None
+    """Ask by ``Find`` for an answer to each call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +184,42 @@ class Egress:
 
 
 @dataclass(frozen=True, slots=True)
+class Taped:
+    """What passed in the call whose record comes next: an exchange as bytes, in base64."""
+
+    exchange: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Nothing of the call whose record comes next was kept."""
+
+    call_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Is there a recorded answer to this call?"""
+
+    seq: int
+    asked: Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answers the Find with the same ``seq``; see ``replay.Found``."""
+
+    seq: int
+    exchange: str | None
+    """As bytes in base64."""
+    live: bool
+    why: str
+    error: bool = False
+    """The cassette could not be read; ``why`` says more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """For the harness's log."""
 
@@ -190,6 +242,10 @@ Message: TypeAlias = (
     | Waited
     | Health
     | Notice
+    | Taped
+    | LeftOut
+    | Find
+    | Answer
 )
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
 _FIELDS = {kind: tuple(item.name for item in fields(kind)) for kind in get_args(Message)}
@@ -214,10 +270,14 @@ def decode(line: bytes) -> Message:
         if kind is Configure:
             body["providers"] = [ProviderSpec(**spec) for spec in body["providers"]]
             body["patience"] = Patience(**body["patience"])
+            for name, part in (("keeping", Keeping), ("replay", ReplayRules)):
+                body[name] = None if body.get(name) is None else part(**body[name])
         elif kind is Call:
             body["record"] = decode_call(body["record"])
         elif kind is Egress:
             body["record"] = decode_egress(body["record"])
+        elif kind is Find:
+            body["asked"] = Asked(**body["asked"])
         elif kind is Text:
             body["text"] = CallText(**body["text"])
         message: Message = kind(**body)

@@ -30,6 +30,7 @@ from pacabench.proxy.record import CallDraft
 from pacabench.proxy.routes import Refusal, Route, RouteTable
 from pacabench.proxy.serving import Binding, Lane, LaneServer, UnderWay
 from pacabench.proxy.spool import Spool
+from pacabench.proxy.tapes import Tapes
 from pacabench.proxy.waits import WaitClock
 
 UNBIND_GRACE_S = 35.0
@@ -53,6 +54,7 @@ class Gateway:
         on_wait: gets an attempt's id, whether it waits for its provider now, and for how many
             milliseconds it did so far: at its end, and with ``live_waits`` at every change.
         patience: how long to bear with providers.
+        tapes: what is recorded, and what is answered out of a recording.
 
     Raises:
         ValueError: the providers do not fit together.
@@ -71,6 +73,7 @@ class Gateway:
         on_wait: Callable[[str, bool, float], None] = lambda *_: None,
         live_waits: bool = False,
         patience: Patience | None = None,
+        tapes: Tapes | None = None,
     ) -> None:
         self._specs = providers
         self._default = default
@@ -82,6 +85,7 @@ class Gateway:
         self._on_wait = on_wait
         self._live_waits = live_waits
         self._patience = patience or Patience()
+        self._tapes = tapes or Tapes()
         self._lanes: dict[str, Lane] = {}
         self._stack = AsyncExitStack()
         self._routes: RouteTable | None = None
@@ -213,6 +217,7 @@ class Gateway:
             tell_text=self._on_text,
             end=partial(self._end_call, binding),
             notice=self._notice,
+            taped=self._tapes.of_call(route, binding.key),
         )
         await self._run(call, lane, binding, request.protocol)
         return client.response

@@ -13,6 +13,7 @@ from pacabench.proxy.passage import KeyGuard
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.routes import Route
+from pacabench.proxy.taping import Tape
 from pacabench.proxy.upstream import Reply, UpstreamUnreadableError
 from pacabench.proxy.wire import Filter, Meter
 
@@ -30,6 +31,8 @@ class Parties:
     patience: Patience
     guard: KeyGuard
     draft: CallDraft
+    tape: Tape | None = None
+    """Keeps what passes, where somebody wants it."""
 
 
 class Handover:
@@ -69,6 +72,8 @@ class Handover:
         self.meter = wire.meter(route.endpoint, events=events)
         resized = self._sieve is not None or not decoder.identity
         headers = guard.reply_headers(reply.headers, wire.reply_headers, resized=resized)
+        if parties.tape is not None:
+            parties.tape.replied(reply.status, headers, asked_usage=asked_usage)
         await client.start(reply.status, headers, events=events)
         if head:
             await self._take(head)
@@ -77,6 +82,8 @@ class Handover:
             if client.missed_bytes > parties.patience.drain_bytes:
                 raise DrainOver
         await self._hand_on(self._scrubber.finish())
+        if parties.tape is not None:
+            parties.tape.ended("whole")
         if self._sieve is not None:
             await client.write(self._sieve.finish())
         await client.finish()
@@ -94,6 +101,8 @@ class Handover:
             raise UpstreamUnreadableError(f"the provider's reply {self._decoder.problem}")
 
     async def _hand_on(self, piece: bytes) -> None:
+        if self._parties.tape is not None and piece:
+            self._parties.tape.took(piece)
         if self.meter is not None:
             self.meter.feed(piece)
         sieve = self._sieve

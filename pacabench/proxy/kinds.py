@@ -13,6 +13,7 @@ from pacabench.proxy.formats.azure_openai import AzureOpenAIFormat
 from pacabench.proxy.formats.bedrock import BedrockFormat
 from pacabench.proxy.formats.gemini import GeminiFormat
 from pacabench.proxy.formats.openai import OpenAIFormat
+from pacabench.proxy.replay import SealedUpstream
 from pacabench.proxy.rules import compile_rules
 from pacabench.proxy.scripted import ScriptedUpstream
 from pacabench.proxy.sigv4 import Credentials
@@ -59,7 +60,11 @@ def ways_to(spec: ProviderSpec, session: aiohttp.ClientSession) -> Sequence[Way]
     if spec.kind == SCRIPTED:
         rules = compile_rules(spec.rules or [])
         return [
-            Way(wire, ScriptedUpstream(rules, wire, voice), spec.api_key)
+            Way(
+                wire,
+                SealedUpstream() if spec.sealed else ScriptedUpstream(rules, wire, voice),
+                spec.api_key,
+            )
             for wire, voice in (
                 (OpenAIFormat(), voices.OPENAI),
                 (AnthropicFormat(), voices.ANTHROPIC),
@@ -68,6 +73,8 @@ def ways_to(spec: ProviderSpec, session: aiohttp.ClientSession) -> Sequence[Way]
                 (BedrockFormat(), voices.BEDROCK),
             )
         ]
+    if spec.sealed and spec.kind in _FORMATS:
+        return [Way(_FORMATS[spec.kind](), SealedUpstream(), None)]
     if spec.kind not in _FORMATS or spec.base_url is None:
         raise ValueError(f"provider {spec.name!r}: no way to reach kind {spec.kind!r}")
     wire = _FORMATS[spec.kind]()

@@ -4,7 +4,7 @@ import secrets
 import time
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 from pacabench.model import CallEnd, CallRecord, FailedTry, Usage, UsageSource
 
@@ -44,6 +44,7 @@ class CallDraft:
     service_tier: str | None = None
     usage_note: str | None = None
     estimated: bool = False
+    replay: Literal["served", "unmatched"] | None = None
 
     def record(self) -> CallRecord:
         """The record as things stand."""

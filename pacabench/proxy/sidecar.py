@@ -25,6 +25,7 @@ from pacabench import __version__
 from pacabench.proxy import control
 from pacabench.proxy.gateway import Gateway
 from pacabench.proxy.spool import Spool
+from pacabench.proxy.tape_link import TapeLink
 from pacabench.proxy.web.addresses import AddressPolicy, own_networks
 from pacabench.proxy.web.server import WebGateway
 
@@ -100,6 +101,10 @@ class ControlChannel:
         if not self._writer.is_closing():
             self._writer.write(lines)
 
+    def waiting_bytes(self) -> int:
+        """How much of what was sent stdout did not take yet."""
+        return self._writer.get_write_buffer_size()
+
     async def flush(self) -> None:
         """Wait until stdout took everything, unless its reader is gone or stuck."""
         self._write()
@@ -122,12 +127,18 @@ class Sidecar:
     """Ties the control channel, the lanes' socket and the two gateways together."""
 
     def __init__(
-        self, channel: ControlChannel, gateway: Gateway, web: WebGateway, lane_socket: Path
+        self,
+        channel: ControlChannel,
+        gateway: Gateway,
+        web: WebGateway,
+        lane_socket: Path,
+        tapes: TapeLink,
     ) -> None:
         self._channel = channel
         self._gateway = gateway
         self._web = web
         self._lane_socket = lane_socket
+        self._tape_link = tapes
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
 
@@ -163,6 +174,8 @@ class Sidecar:
                 self._bind(message)
             elif isinstance(message, control.Unbind):
                 self._spawn(self._unbind(message))
+            elif isinstance(message, control.Answer):
+                self._tape_link.take(message)
             elif isinstance(message, control.Shutdown):
                 self._stop.set()
             else:
@@ -314,6 +327,7 @@ async def _serve_as(
         def notice(text: str) -> None:
             channel.send(control.Notice("warning", text))
 
+        link = TapeLink(first, channel.send, channel.waiting_bytes)
         gateway = Gateway(
             first.providers,
             first.default,
@@ -325,6 +339,7 @@ async def _serve_as(
             on_wait=lambda *wait: channel.send(control.Waited(*wait)),
             live_waits=first.live_waits,
             patience=first.patience,
+            tapes=link.tapes,
         )
         web = WebGateway(
             lambda record: channel.send(control.Egress(record)),
@@ -333,7 +348,7 @@ async def _serve_as(
             on_notice=notice,
         )
         async with gateway:
-            await Sidecar(channel, gateway, web, lane_socket).run()
+            await Sidecar(channel, gateway, web, lane_socket, link).run()
 
 
 def main() -> None:

@@ -28,6 +28,9 @@ _NOT_BY_ITSELF = ("Accept", "Content-Type")
 class UpstreamError(Exception):
     """The provider could not be reached, or it broke off. The text holds no secret."""
 
+    status = 502
+    """What the agent is answered, where nothing of a reply went out."""
+
 
 class UpstreamUnreachableError(UpstreamError):
     """There was no connection: the provider has not seen the request."""

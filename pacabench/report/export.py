@@ -107,6 +107,9 @@ def _run(view: RunView) -> dict[str, Any]:
         "providers": [provider.model_dump() for provider in manifest.providers],
         "decision": manifest.decision.model_dump() if manifest.decision else None,
         "scripted": view.summary.scripted,
+        "cassette": (
+            manifest.cassette.model_dump(exclude={"directory"}) if manifest.cassette else None
+        ),
         "sessions": len(manifest.sessions),
     }
 
@@ -140,6 +143,8 @@ def _agent(view: RunView, summary: AgentSummary) -> dict[str, Any]:
         "failed_calls": summary.usage.failed_calls,
         "denied_calls": summary.usage.denied_calls,
         "sdk_retries": summary.usage.sdk_retries,
+        "replayed_calls": summary.usage.replayed_calls,
+        "unmatched_calls": summary.usage.unmatched_calls,
     }
 
 

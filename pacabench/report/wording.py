@@ -1,6 +1,7 @@
 """Figures as people read them, and the sentences that no summary may leave out."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from pacabench.figures import CallFigures
 from pacabench.model import CaseKey
@@ -100,6 +101,7 @@ def warnings_of(view: RunView) -> list[str]:
             decision=view.record.manifest.decision,
         ),
         *_not_real(view),
+        *_recorded(view),
         *_inexact(total.usage),
     ]
 
@@ -189,6 +191,40 @@ def _not_real(view: RunView) -> list[str]:
             "files, the network and each other."
         )
     return said
+
+
+def _recorded(view: RunView) -> list[str]:
+    """What a run has to do with a cassette."""
+    cassette, usage = view.record.manifest.cassette, view.summary.total.usage
+    if cassette is None:
+        return []
+    said = []
+    if cassette.replayed is not None:
+        live = usage.calls - usage.replayed_calls
+        said.append(
+            f"Replayed: {_calls(usage.replayed_calls)} answered out of the cassette "
+            f"{Path(cassette.directory).name} ({_short(cassette.replayed)})"
+            + (f", {_calls(live)} by providers" if cassette.mode != "replay" else "")
+            + ". Tokens and costs are those of the recording; times are not a provider's."
+        )
+    if usage.unmatched_calls:
+        said.append(
+            f"{_calls(usage.unmatched_calls)} without a match in the cassette: their cases ended "
+            "as provider_error, unless the agent got on without them."
+        )
+    if cassette.recorded is not None:
+        name = Path(cassette.directory).name
+        said.append(f"Recorded into {name} ({_short(cassette.recorded)}).")
+    if cassette.not_recorded:
+        said.append(
+            f"Not recorded: {_calls(cassette.not_recorded)}. A replay of their cases will miss "
+            "them."
+        )
+    return said
+
+
+def _short(digest: str) -> str:
+    return digest[: len("sha256:") + 12]
 
 
 def _inexact(figures: CallFigures) -> list[str]:

@@ -13,6 +13,7 @@ from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.excerpt import CallText
 from pacabench.proxy.pacing import State
 from pacabench.proxy.patience import Patience
+from pacabench.proxy.tapes import Tapes
 
 CallSink = Callable[[CallRecord], None]
 """Gets every LLM call when it ends. Called in the event loop's thread; must not block."""
@@ -83,6 +84,8 @@ class SandboxContext:
     patience: Patience = field(default_factory=Patience)
     """Of the proxy with providers."""
     on_egress: EgressSink = lambda _: None
+    tapes: Tapes = field(default_factory=Tapes)
+    """What is recorded of calls, and what is answered out of a recording."""
 
     @property
     def web(self) -> bool:

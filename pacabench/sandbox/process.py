@@ -77,6 +77,7 @@ async def open_process_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox
             on_wait=context.on_wait,
             live_waits=context.live_waits,
             patience=context.patience,
+            tapes=context.tapes,
         )
         async with gateway:
             yield ProcessSandbox(context, programs, gateway)

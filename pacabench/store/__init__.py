@@ -7,6 +7,7 @@ and ``reader`` make the files hold whole lines only. ``docs/journal.md`` says wh
 from pacabench.store.logs import read_log, without_stderr
 from pacabench.store.manifest import (
     AuditRecord,
+    CassetteRecord,
     DecisionRecord,
     Manifest,
     ProfileRecord,
@@ -32,6 +33,7 @@ from pacabench.store.run_store import RunStore
 __all__ = [
     "AuditRecord",
     "BrokenRun",
+    "CassetteRecord",
     "DecisionRecord",
     "Manifest",
     "ProfileRecord",

@@ -110,6 +110,22 @@ class DecisionRecord(_Part):
     """What these would have cost at the mean of the others; None where no cost is known."""
 
 
+class CassetteRecord(_Part):
+    """A run whose LLM calls were recorded, or answered out of a recording."""
+
+    mode: Literal["record", "replay", "replay-or-record"]
+    directory: str
+    id: str
+    """Of the cassette."""
+    replayed: str | None = None
+    """``sha256:...`` of the index that answers came from, as it was when the run began. None: no
+    answer did."""
+    recorded: str | None = None
+    """``sha256:...`` of the index as the last session left it. None: nothing was recorded."""
+    not_recorded: int = 0
+    """Calls of deciding attempts that are missing in what was recorded."""
+
+
 class Selection(_Part):
     """Which part of the benchmark was asked for. None: all of it."""
 
@@ -181,6 +197,8 @@ class Manifest(_Part):
     providers: tuple[ProviderRecord, ...] = ()
     decision: DecisionRecord | None = None
     """None: nothing was to be decided, or nothing is yet."""
+    cassette: CassetteRecord | None = None
+    """None: calls went to their providers, and nothing was recorded."""
     outcomes: dict[Outcome, int] | None = None
     """Deciding outcomes at the end of the last session; None while one works or after a crash."""
     sessions: tuple[Session, ...] = ()

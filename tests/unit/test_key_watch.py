@@ -1,5 +1,7 @@
 """When a refused key ends a run, and what the user is told."""
 
+from dataclasses import replace
+
 import pytest
 
 from pacabench.key_watch import KeyWatch
@@ -78,3 +80,7 @@ def test_a_key_that_was_good_is_doubted_after_three_refusals_in_a_row() -> None:
 
 def test_another_providers_success_is_none_of_this_ones() -> None:
     assert len(told(call(200, provider="vllm"), call(401))) == 1
+
+
+def test_a_refusal_out_of_a_cassette_says_nothing_of_the_key() -> None:
+    assert told(*[replace(call(401), replay="served")] * 9) == []

@@ -8,6 +8,7 @@ from typing import ClassVar
 import pytest
 
 from pacabench.config.load import LoadedConfig, load_config
+from pacabench.config.provider_names import KNOWN_PROVIDERS
 from pacabench.errors import ConfigError
 from pacabench.providers import (
     VIRTUAL_KEY,
@@ -32,6 +33,18 @@ def load(
 
 
 class TestSpecs:
+    @pytest.mark.parametrize("name", [*KNOWN_PROVIDERS])
+    def test_of_a_replay_they_need_no_key_and_have_none(self, tmp_path: Path, name: str) -> None:
+        extra = ", base_url: 'https://my.example/'" if name == "azure_openai" else ""
+        proxy = f"{{provider: {name}{extra}, replay: {{ignore: [/user], speed: 10}}}}"
+        key = next(iter(KNOWN_PROVIDERS[name].key_names), "OPENAI_API_KEY")
+        for environ in ({}, {key: KEY}):
+            specs, _ = provider_specs(load(tmp_path, proxy, environ=environ), sealed=True)
+            assert [(spec.name, spec.sealed, spec.api_key) for spec in specs] == [
+                (name, True, None)
+            ]
+            assert KEY not in str(specs)
+
     def test_by_default_openai_with_the_key_of_its_sdk(self, tmp_path: Path) -> None:
         specs, default = provider_specs(load(tmp_path, "{}", environ={"OPENAI_API_KEY": KEY}))
         assert default == "openai"

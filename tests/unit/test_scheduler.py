@@ -19,7 +19,7 @@ from pacabench.model import (
     PlannedAttempt,
     new_attempt_id,
 )
-from pacabench.scheduler import MOST_EXCUSED, Execute, Policy, Schedule, Stop
+from pacabench.scheduler import MOST_EXCUSED, Execute, Judge, Policy, Schedule, Stop
 
 QUICK = {"backoff_s": 0.001, "backoff_cap_s": 0.002}
 
@@ -75,6 +75,7 @@ def schedule(
     max_retries: int = 2,
     grace_s: float = 5.0,
     breaker: Breaker | None = None,
+    judge: Judge = lambda _: "usual",
 ) -> Schedule:
     return Schedule(
         planned,
@@ -84,10 +85,36 @@ def schedule(
         policy=Policy(concurrency=concurrency, max_retries=max_retries, grace_s=grace_s, **QUICK),
         stop=stop or Stop(),
         breaker=breaker,
+        judge=judge,
     )
 
 
 class TestRetries:
+    async def test_what_would_end_the_same_is_not_made_again_and_pauses_nothing(self) -> None:
+        recorder, pauses = Recorder(), list[str]()
+
+        async def execute(planned: PlannedAttempt) -> CaseResult:
+            return result(planned, Outcome.PROVIDER_ERROR)
+
+        quick = Breaker(BreakerPolicy(pile=2), on_pause=pauses.append)
+        await schedule(plan(6), execute, recorder, breaker=quick, judge=lambda _: "never").run()
+
+        assert recorder.retried == [False] * 6
+        assert pauses == []
+
+    async def test_an_uncounted_failure_is_made_again_and_pauses_nothing(self) -> None:
+        recorder, pauses = Recorder(), list[str]()
+
+        async def execute(planned: PlannedAttempt) -> CaseResult:
+            first = planned.number == 1
+            return result(planned, Outcome.PROVIDER_ERROR if first else Outcome.PASSED)
+
+        quick = Breaker(BreakerPolicy(pile=2), on_pause=pauses.append)
+        await schedule(plan(6), execute, recorder, breaker=quick, judge=lambda _: "uncounted").run()
+
+        assert set(recorder.deciding.values()) == {Outcome.PASSED}
+        assert pauses == []
+
     async def test_max_retries_of_two_means_two_further_attempts(self) -> None:
         recorder = Recorder()
         made: list[PlannedAttempt] = []

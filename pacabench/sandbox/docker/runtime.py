@@ -12,6 +12,7 @@ from pacabench.errors import SandboxError
 from pacabench.events import Notice
 from pacabench.proxy.control import LANE_PORT, WEB_PORT, Configure, ProviderSpec
 from pacabench.proxy.spool import read_egress, read_spool
+from pacabench.proxy.tape_link import replay_rules
 from pacabench.sandbox.base import SandboxContext
 from pacabench.sandbox.docker import containers
 from pacabench.sandbox.docker.attach import attach
@@ -123,6 +124,8 @@ def _configuration(plan: RuntimePlan) -> Configure:
         context.patience,
         context.live_waits,
         refused=machine_addresses() if context.web else [],
+        keeping=context.tapes.keeping,
+        replay=replay_rules(context.tapes),
     )
 
 

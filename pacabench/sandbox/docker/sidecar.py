@@ -19,6 +19,7 @@ from pacabench.proxy.control import Bind, Configure, Done, LaneDown, LaneUp, Unb
 from pacabench.proxy.pacing import State
 from pacabench.sandbox.base import SandboxContext
 from pacabench.sandbox.docker.attach import Attachment
+from pacabench.sandbox.docker.tape_desk import TapeDesk
 
 READY_WITHIN_S = 30.0
 BIND_WITHIN_S = 20.0
@@ -43,6 +44,7 @@ class Sidecar:
     def __init__(self, attachment: Attachment, context: SandboxContext) -> None:
         self._attachment = attachment
         self._context = context
+        self._tape_desk = TapeDesk(context.tapes, attachment.write)
         self._on_call = context.on_call
         self._on_egress = context.on_egress
         self._listener = context.listener
@@ -71,6 +73,7 @@ class Sidecar:
     ) -> None:
         assert self._reader is not None
         await settle({self._reader})
+        await self._tape_desk.close()
         self._give_up()
 
     @property
@@ -191,6 +194,8 @@ class Sidecar:
         match message:
             case control.Call(record) | control.Egress(record):
                 self._deliver(record)
+            case control.Taped() | control.LeftOut() | control.Find():
+                self._tape_desk.take(message)
             case Done(seq, error):
                 self._settle_reply(seq, error)
             case LaneUp(lane) | LaneDown(lane) if lane in self._lanes:
@@ -205,11 +210,14 @@ class Sidecar:
             case control.Ready():
                 self._ready.set()
             case control.Notice(level, text):
-                if level == "error":
-                    self._last_error = text
-                self._listener(events.Notice("warning", f"sidecar: {text}"))
+                self._tell(level, text)
             case _:
                 pass
+
+    def _tell(self, level: str, text: str) -> None:
+        if level == "error":
+            self._last_error = text
+        self._listener(events.Notice("warning", f"sidecar: {text}"))
 
     def _settle_reply(self, seq: int, error: str | None) -> None:
         reply = self._replies.get(seq)

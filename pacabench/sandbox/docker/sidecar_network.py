@@ -52,7 +52,7 @@ def plan_network(
     Raises:
         SandboxUnavailableError: a provider on this machine is out of the engine's reach.
     """
-    remote = [spec for spec in providers if spec.kind != "scripted"]
+    remote = [spec for spec in providers if spec.kind != "scripted" and not spec.sealed]
     local = [spec.name for spec in remote if _is_local(spec)]
     if not remote:
         return SidecarNetwork("bridge" if web else "none", providers)

@@ -19,6 +19,7 @@ from pacabench.proxy.excerpt import CallText
 from pacabench.proxy.gateway import Gateway
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.spool import Spool
+from pacabench.proxy.tapes import Tapes
 from pacabench.testing import FakeProvider
 
 ONE_TRY = Patience(retry_for_s=0)
@@ -114,6 +115,8 @@ def open_bench() -> OpenBench:
         patience: Patience = ONE_TRY,
         live_waits: bool = False,
         quiet: bool = True,
+        tapes: Tapes | None = None,
+        attempt: str = ATTEMPT,
     ) -> AsyncIterator[Bench]:
         made = Bench()
         gateway = Gateway(
@@ -127,12 +130,13 @@ def open_bench() -> OpenBench:
             on_wait=lambda *wait: made.waits.append(wait),
             live_waits=live_waits,
             patience=patience,
+            tapes=tapes,
         )
         async with gateway:
             sock = loopback_socket()
             made.gateway, made.port = gateway, sock.getsockname()[1]
             await gateway.add_lane("lane-1", sock)
-            gateway.bind("lane-1", ATTEMPT, VIRTUAL_KEY)
+            gateway.bind("lane-1", attempt, VIRTUAL_KEY)
             yield made
         assert not (quiet and made.notices)
 

@@ -5,6 +5,7 @@ import pytest
 from pacabench.model import FailedTry, Usage
 from pacabench.proxy import control, lane
 from pacabench.proxy.excerpt import CallText
+from pacabench.proxy.exchange import Asked, Keeping
 from pacabench.proxy.patience import Patience
 from pacabench.testing import fake_call
 from pacabench.testing.records import fake_egress, fake_result
@@ -17,6 +18,16 @@ MESSAGES = [
         live_waits=True,
     ),
     control.Configure([], "openai", refused=["192.0.2.1"]),
+    control.Configure(
+        [control.ProviderSpec("openai", "openai", sealed=True)],
+        "openai",
+        keeping=Keeping(whole=False, most_bytes=7),
+        replay=control.ReplayRules([["messages", "0"]], 2.0),
+    ),
+    control.Taped("cGFjYQ=="),
+    control.LeftOut("call-1", "too long"),
+    control.Find(3, Asked("attempt", "ab", "POST /openai/x", "m", {"/a": "12"})),
+    control.Answer(3, "cGFjYQ==", live=False, why=""),
     control.Bind(1, "lane", "attempt", "key"),
     control.Bind(1, "lane", "attempt", "key", ["*.example.org:443"]),
     control.Egress(fake_egress(fake_result(), detail="x\ny").egress),

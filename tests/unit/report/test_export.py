@@ -18,6 +18,7 @@ RUN = {
     "dataset_revisions",
     "agent_fingerprints", "config_fingerprint", "audit", "decision",
     "package_version", "python", "platform", "prices_version", "providers", "scripted", "sessions",
+    "cassette",
 }  # fmt: skip
 USAGE = {
     "calls", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost_usd",
@@ -28,6 +29,7 @@ AGENT = USAGE | {
     "accuracy", "latency_p50_ms", "latency_p95_ms", "attempts", "scripted_calls", "failed_calls",
     "denied_calls", "sandbox_profile", "sdk_retries", "accuracy_ci95", "repeats", "per_case",
     "cost_per_pass_usd", "not_run",
+    "replayed_calls", "unmatched_calls",
 }  # fmt: skip
 CASE = USAGE | {
     "agent", "dataset", "case_id", "epoch", "outcome", "passed", "score", "output", "expected",
@@ -85,6 +87,7 @@ class TestFigures:
             "cost_incomplete": False, "uncounted_calls": 0, "unpriced_calls": 0,
             "estimated_calls": 0,
             "failed_calls": 1, "denied_calls": 0, "scripted_calls": 0, "sdk_retries": 0,
+            "replayed_calls": 0, "unmatched_calls": 0,
         }  # fmt: skip
         assert {name: agent[name] for name in expected} == expected
         assert agent["latency_p95_ms"] == pytest.approx(300 + (61_000 - 300) * 0.9)

@@ -26,7 +26,14 @@ from pacabench.sandbox.docker.images.steps import (
 from pacabench.sandbox.docker.images.tree import Tree, pack, scan_all, scan_paths
 from pacabench.sandbox.docker.images.wheels import install_wheels
 
-PARTS = ("__init__.py", "allow_list.py", "model.py", "provider_tools.py", "proxy")
+PARTS = (
+    "__init__.py",
+    "allow_list.py",
+    "json_pointer.py",
+    "model.py",
+    "provider_tools.py",
+    "proxy",
+)
 """Of the pacabench package: all that the proxy imports."""
 LIBRARIES: Mapping[str, str] = {
     "aiohttp": "",

@@ -28,9 +28,13 @@ ALWAYS_IGNORED = (
     ".DS_Store",
 )
 """Secrets, history, and what changes by itself. No ``!pattern`` brings them back."""
-_MARKS_OF_UNWANTED = (("pyvenv.cfg",), ("run.json", "results.jsonl"))
-"""Directories with all of these are virtual environments, which are of this machine, and runs of
-PacaBench, which hold expected answers: wherever a run was kept, by whichever flag."""
+_MARKS_OF_UNWANTED = (
+    ("pyvenv.cfg",),
+    ("run.json", "results.jsonl"),
+    ("cassette.json", "index.jsonl"),
+)
+"""Directories with all of these are virtual environments, which are of this machine, and runs and
+cassettes of PacaBench, which hold expected and recorded answers: wherever they are kept."""
 _EXPORT_HEAD = re.compile(
     rb'\s*\{\s*"schema_version":\s*\d+,\s*"run":\s*[{"]'  # JSON
     rb"|run_id,agent,dataset,case"  # CSV

@@ -1,5 +1,7 @@
 """Which network the sidecar needs: the least that reaches every provider."""
 
+from dataclasses import replace
+
 import pytest
 
 from pacabench.errors import SandboxUnavailableError
@@ -18,6 +20,12 @@ def openai(base_url: str) -> ProviderSpec:
 
 def test_a_scripted_provider_needs_no_network() -> None:
     assert plan_network([SCRIPTED], LINUX, platform="linux").kind == "none"
+
+
+@pytest.mark.parametrize("url", ["https://api.openai.com/v1", "http://127.0.0.1:9/v1"])
+def test_a_replayed_provider_needs_no_network_wherever_it_is(url: str) -> None:
+    sealed = replace(openai(url), api_key=None, sealed=True)
+    assert plan_network([sealed], {"OperatingSystem": "Linux"}).kind == "none"
 
 
 def test_no_provider_needs_no_network() -> None:

@@ -70,6 +70,16 @@ class TestIgnoring:
         assert not any(path.startswith("elsewhere") for path in found)
         assert "agents/run.json" in found
 
+    def test_cassettes_stay_out_wherever_they_are_kept(self, project: Path) -> None:
+        kept = project / "agents" / "tape"
+        kept.mkdir()
+        (kept / "cassette.json").write_text("{}")
+        (kept / "index.jsonl").write_text("recorded answers")
+        (project / "agents" / "index.jsonl").write_text("somebody's own file")
+        found = paths(project)
+        assert not any(path.startswith("agents/tape") for path in found)
+        assert "agents/index.jsonl" in found
+
     def test_virtual_environments_stay_out_whatever_they_are_called(self, project: Path) -> None:
         (project / "env-of-mine").mkdir()
         (project / "env-of-mine" / "pyvenv.cfg").write_text("")

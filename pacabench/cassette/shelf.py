@@ -1,0 +1,77 @@
+"""What a cassette holds, case by case: which recording of a case is the one to play."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pacabench.cassette.index import INDEX, Entry, IndexReader, RecordedCall, Take
+from pacabench.model import Outcome
+
+_CUT_SHORT = frozenset({Outcome.CANCELLED, Outcome.SANDBOX_ERROR})
+"""Such an attempt ended before its agent was done: it can answer no whole one."""
+
+
+@dataclass(slots=True)
+class Recording:
+    """All recordings of one case; the calls of the attempt that is played."""
+
+    take: Take | None = None
+    """None: none ended as an attempt should."""
+    calls: Sequence[RecordedCall] = ()
+    """In the order in which they were asked."""
+
+
+@dataclass(slots=True)
+class Shelf:
+    """The cases of a cassette, by the digest of their key."""
+
+    recordings: dict[str, Recording] = field(default_factory=dict)
+    entries: int = 0
+    _open: dict[str, list[RecordedCall]] = field(default_factory=dict)
+    """Attempt id to calls whose attempt has not ended."""
+
+    @classmethod
+    def read(cls, directory: Path) -> tuple["Shelf", int]:
+        """The shelf of the cassette in ``directory``, and how many bytes of its index are whole.
+
+        Raises:
+            CassetteError: the index cannot be read.
+        """
+        shelf, reader = cls(), IndexReader(directory / INDEX)
+        for entry in reader:
+            shelf.add(entry)
+        return shelf, reader.end
+
+    def add(self, entry: Entry) -> None:
+        """Take note of the next line of the index."""
+        self.entries += 1
+        if (call := entry.call) is not None:
+            self._open.setdefault(call.attempt_id, []).append(call)
+            self.recordings.setdefault(call.key.digest, Recording())
+        if (take := entry.take) is not None:
+            calls = sorted(self._open.pop(take.attempt_id, ()), key=lambda it: it.arrived_us)
+            recording = self.recordings.setdefault(take.key.digest, Recording())
+            if _rank(take) >= _rank(recording.take):
+                recording.take, recording.calls = take, calls
+
+    def playable(self) -> Mapping[str, Recording]:
+        """The cases that can be played."""
+        return {key: it for key, it in self.recordings.items() if it.take is not None}
+
+    @property
+    def calls(self) -> int:
+        """Of all attempts that are played."""
+        return sum(len(it.calls) for it in self.recordings.values())
+
+    @property
+    def missing(self) -> int:
+        """Calls of these attempts that could not be kept."""
+        takes = (it.take for it in self.recordings.values())
+        return sum(take.missing for take in takes if take is not None)
+
+
+def _rank(take: Take | None) -> int:
+    """An attempt that was no fault of infrastructure before one that was; else the later one."""
+    if take is None or take.outcome in _CUT_SHORT:
+        return 0 if take is None else -1
+    return 1 if take.outcome.is_infrastructure else 2

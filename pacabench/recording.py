@@ -1,0 +1,230 @@
+"""Whether a run's LLM calls are recorded or answered out of a recording, and what follows."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pacabench.benchmark import Benchmark
+from pacabench.cassette import (
+    Player,
+    Recorder,
+    Shelf,
+    index_digest,
+    open_cassette,
+    read_header,
+    start_cassette,
+)
+from pacabench.config.schema import ReplayConfig
+from pacabench.errors import CassetteError, UsageError
+from pacabench.events import Listener, Notice
+from pacabench.json_pointer import Pointer, parse_pointer
+from pacabench.model import CallRecord, CaseKey, CaseResult, Outcome
+from pacabench.proxy.exchange import Keeping
+from pacabench.proxy.replay import Replay
+from pacabench.proxy.tapes import Tapes
+from pacabench.scheduler import Again
+from pacabench.store import CassetteRecord
+
+Mode: TypeAlias = Literal["record", "replay", "replay-or-record"]
+
+_REASONS_TOLD = 5
+"""Of calls that could not be recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class CassetteChoice:
+    """What the command line asks for."""
+
+    mode: Mode
+    directory: Path
+
+    @property
+    def sealed(self) -> bool:
+        """No call goes to a provider."""
+        return self.mode == "replay"
+
+
+def prepare(choice: CassetteChoice, benchmark: Benchmark) -> CassetteRecord:
+    """The cassette of a run that begins now, made where it is missing.
+
+    Raises:
+        UsageError: the proxy is off, and so there are no calls.
+        CassetteError: it cannot be used for that.
+        JournalError: it cannot be written.
+    """
+    if not benchmark.providers:
+        raise UsageError(f"--{choice.mode}: `config.proxy.enabled` is false, so no call is seen")
+    config = benchmark.loaded.config.config.proxy.replay
+    directory = choice.directory.absolute()
+    exists = read_header(directory) if choice.sealed else None
+    if choice.mode == "record":
+        exists = start_cassette(directory, config.ignore)
+    elif exists is None:
+        empty = not directory.exists() or not any(directory.iterdir())
+        exists = start_cassette(directory, config.ignore) if empty else read_header(directory)
+    digest = None if choice.mode == "record" else index_digest(directory)
+    return CassetteRecord(mode=choice.mode, directory=str(directory), id=exists.id, replayed=digest)
+
+
+def refuse_other_cassette(choice: CassetteChoice | None, record: CassetteRecord | None) -> None:
+    """A run that is gone on with keeps to what it was begun with.
+
+    Raises:
+        UsageError: something else is asked for now.
+    """
+    begun = None if record is None else (record.mode, Path(record.directory))
+    asked = None if choice is None else (choice.mode, choice.directory.absolute())
+    if asked != begun:
+        how = (
+            "neither recorded nor replayed"
+            if begun is None
+            else f"begun with --{begun[0]} {begun[1]}"
+        )
+        raise UsageError(f"this run was {how}; go on with it so, or begin a new run")
+
+
+@dataclass(slots=True)
+class Recording:
+    """What a session of a run does about recordings. By default: nothing."""
+
+    tapes: Tapes = field(default_factory=Tapes)
+    recorder: Recorder | None = None
+    player: Player | None = None
+    sealed: bool = False
+    _unmatched: set[str] = field(default_factory=set)
+    """Attempts with a call that has no answer in the cassette."""
+
+    def heard(self, take: Callable[[CallRecord], None]) -> Callable[[CallRecord], None]:
+        """``take``, and before it what is to be noted of a call that ended."""
+
+        def heard(call: CallRecord) -> None:
+            if call.replay == "unmatched":
+                self._unmatched.add(call.attempt_id)
+            if self.recorder is not None:
+                self.recorder.note(call)
+            take(call)
+
+        return heard
+
+    async def seal(self, result: CaseResult) -> None:
+        """Before a result counts: what was recorded of its attempt is on disk.
+
+        Raises:
+            JournalError, CassetteError: it is not, and the run must stop.
+        """
+        if self.recorder is not None:
+            await self.recorder.seal(result)
+        if self.player is not None:
+            self.player.forget(result.attempt_id)
+
+    def judge(self, result: CaseResult) -> Again:
+        """Whether another attempt could end otherwise: answers of a cassette are always the same.
+
+        Only where what it does not hold may be recorded, the next attempt is.
+        """
+        if result.outcome is not Outcome.PROVIDER_ERROR:
+            return "usual"
+        if self.sealed:
+            return "never"
+        return "uncounted" if result.attempt_id in self._unmatched else "usual"
+
+    def record(self, earlier: CassetteRecord | None) -> CassetteRecord | None:
+        """What the manifest says when the session ends."""
+        if earlier is None or self.recorder is None:
+            return earlier
+        news = {"recorded": self.recorder.digest(), "not_recorded": self.recorder.shelf.missing}
+        return earlier.model_copy(update=news)
+
+
+@contextmanager
+def open_recording(
+    record: CassetteRecord | None,
+    keys: Iterable[CaseKey],
+    config: ReplayConfig,
+    listener: Listener,
+) -> Iterator[Recording]:
+    """Open the cassette that the run's manifest names; nothing where it names none.
+
+    Raises:
+        CassetteError: it is not there any more, is another one, or is damaged.
+        JournalError: it cannot be written.
+    """
+    if record is None:
+        yield Recording()
+        return
+    directory = Path(record.directory)
+    header = read_header(directory)
+    if header.id != record.id:
+        raise CassetteError(f"{directory} is another cassette than the one this run began with")
+    if record.mode == "replay" and index_digest(directory) != record.replayed:
+        raise CassetteError(
+            f"{directory} is not what it was when this run began: something was recorded into it. "
+            "Begin a new run."
+        )
+    ignore = tuple(parse_pointer(text) for text in config.ignore)
+    recorded = tuple(parse_pointer(text) for text in header.ignore)
+    with ExitStack() as stack:
+        recording = Recording(sealed=record.mode == "replay")
+        if record.mode != "record":
+            _play(recording, directory, ignore, rehash=config.ignore != header.ignore)
+        if record.mode != "replay":
+            stack.enter_context(open_cassette(directory))
+            _record(recording, directory, keys, recorded, stack, listener)
+        recording.tapes = _tapes(recording, ignore, config.speed, listener)
+        yield recording
+
+
+def _play(
+    recording: Recording, directory: Path, ignore: tuple[Pointer, ...], *, rehash: bool
+) -> None:
+    shelf, _ = Shelf.read(directory)
+    recording.player = Player(
+        directory, shelf, ignore, rehash=rehash, or_record=not recording.sealed
+    )
+
+
+def _record(
+    recording: Recording,
+    directory: Path,
+    keys: Iterable[CaseKey],
+    ignore: tuple[Pointer, ...],
+    stack: ExitStack,
+    listener: Listener,
+) -> None:
+    player = recording.player
+    recording.recorder = stack.enter_context(
+        Recorder(
+            directory,
+            {key.digest: key for key in keys},
+            ignore,
+            recorded=player.is_live if player is not None else lambda _: True,
+            on_left_out=_telling(listener),
+        )
+    )
+
+
+def _tapes(
+    recording: Recording, ignore: tuple[Pointer, ...], speed: float | None, listener: Listener
+) -> Tapes:
+    replay = None
+    if recording.player is not None:
+        replay = Replay(recording.player.find, ignore, speed)
+    if recording.recorder is None:
+        return Tapes(replay=replay)
+    return Tapes(Keeping(), recording.recorder.keep, _telling(listener), replay)
+
+
+def _telling(listener: Listener) -> Callable[[str, str], None]:
+    """Says why calls are not recorded, and after some times no more: their number is in the end."""
+    told = 0
+
+    def left_out(_: str, why: str) -> None:
+        nonlocal told
+        told += 1
+        if told <= _REASONS_TOLD:
+            last = "; further ones are only counted" if told == _REASONS_TOLD else ""
+            listener(Notice("warning", f"a call is not recorded: {why}{last}"))
+
+    return left_out

@@ -1,0 +1,31 @@
+"""Calls of a replayed run for which the cassette held no answer, one by one."""
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from pacabench.report.printable import printable
+from pacabench.report.view import RunView
+
+_SHOWN = 20
+_CHARS = 600
+
+
+def misses(view: RunView) -> RenderableType | None:
+    """Which case, which model, and where the nearest recorded call differs; None: there are none.
+
+    Raises:
+        JournalError: the calls cannot be read.
+    """
+    number = view.summary.total.usage.unmatched_calls
+    if not number:
+        return None
+    said: dict[str, None] = {}
+    for metered in view.record.calls():
+        call, key = metered.call, metered.key
+        if call.replay == "unmatched" and len(said) < _SHOWN:
+            case = f"{key.agent} / {key.dataset} / {key.case_id}"
+            said[f"{case}: {call.endpoint} {call.model or ''}: {call.error}"] = None
+    lines = [Text(f"  {printable(line, _CHARS)}") for line in said]
+    more = [Text("  ... and more; `show RUN --case ID` has each case's", style="dim")]
+    head = Text("Without a match in the cassette:", style="bold yellow")
+    return Group(head, *lines, *(more if len(lines) == _SHOWN else []))

@@ -11,6 +11,7 @@ from pacabench.agent import MOST_TIMES_OVER, Countdown, Reply, ask, drain
 from pacabench.aio import finish
 from pacabench.errors import EvaluatorError, ProviderError, SandboxError
 from pacabench.evaluators.base import Evaluator
+from pacabench.evaluators.desk import ATTEMPT
 from pacabench.model import (
     CallRecord,
     CaseResult,
@@ -158,6 +159,7 @@ async def _judge(
         outcome, error = _without_answer(facts, workshop.timeout_s)
         return _blame(outcome, error, None, facts.calls)
     evaluator = workshop.evaluators[planned.key.dataset]
+    ATTEMPT.set(planned.attempt_id)
     try:
         evaluation = await evaluator.evaluate(planned.case, answer.output)
     except (EvaluatorError, ProviderError) as problem:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pacabench.config.canonical import canonical
-from pacabench.config.evaluators import PythonConfig, every_part
+from pacabench.config.evaluators import LlmJudgeConfig, PythonConfig, every_part
 from pacabench.config.load import LoadedConfig
 from pacabench.config.problems import nearest
 from pacabench.config.schema import AgentConfig, DatasetConfig, SandboxKind
@@ -20,8 +20,10 @@ from pacabench.datasets.load import load_dataset
 from pacabench.datasets.source import is_fetched, own_paths
 from pacabench.errors import ConfigError, UsageError
 from pacabench.evaluators.base import Evaluator
+from pacabench.evaluators.desk import Desk
 from pacabench.evaluators.factory import CaseCheck, make_evaluator
 from pacabench.events import Listener, Preparing
+from pacabench.judging import judge_specs
 from pacabench.model import Case
 from pacabench.providers import clean_agent_env, clean_service_env, provider_specs
 from pacabench.proxy.control import ProviderSpec
@@ -52,6 +54,10 @@ class Benchmark:
     """Agent name to its files, each with a hash of its content."""
     datasets: Sequence[Dataset]
     evaluators: Mapping[str, Evaluator]
+    desk: Desk
+    """What they need while a run goes on."""
+    judges: Mapping[LlmJudgeConfig, ProviderSpec] = field(repr=False)
+    """Every judge, and the provider that is asked."""
     providers: Sequence[ProviderSpec] = field(repr=False)
     default_provider: str
     notices: Sequence[str]
@@ -104,8 +110,9 @@ async def load_benchmark(
     config = loaded.config
     agent_configs = _selected("agent", config.agents, selection.agents)
     dataset_configs = _selected("dataset", config.datasets, selection.datasets)
+    desk = Desk()
     evaluators = {
-        item.name: make_evaluator(item.evaluator, loaded.project) for item in dataset_configs
+        item.name: make_evaluator(item.evaluator, loaded.project, desk) for item in dataset_configs
     }
     providers, default = provider_specs(loaded, sealed=sealed)
     notices = list(loaded.notices)
@@ -132,6 +139,8 @@ async def load_benchmark(
         agent_files={name: files for name, (_, files) in scanned.items()},
         datasets=datasets,
         evaluators=evaluators,
+        desk=desk,
+        judges=judge_specs(loaded, [item.evaluator for item in dataset_configs]),
         providers=providers,
         default_provider=default,
         notices=notices,

@@ -33,6 +33,7 @@ class Ledger:
         cost: prices a call.
         journal: puts a call on disk.
         egress_journal: puts a way out to the web on disk.
+        judge_journal: puts a judge's call on disk.
         listener: is told of it.
     """
 
@@ -43,6 +44,7 @@ class Ledger:
         journal: Journal,
         listener: Listener,
         egress_journal: EgressJournal = lambda _: None,
+        judge_journal: Journal = lambda _: None,
     ) -> None:
         self.usage: defaultdict[tuple[str, str], CallFigures] = defaultdict(CallFigures)
         """Agent and data set to the figures of all their calls, earlier sessions' included."""
@@ -50,6 +52,7 @@ class Ledger:
         self._cost = cost
         self._journal = journal
         self._egress_journal = egress_journal
+        self._judge_journal = judge_journal
         self._listener = listener
         self._open: dict[str, _Attempt] = {}
         self._texts: dict[str, CallText] = {}
@@ -92,6 +95,12 @@ class Ledger:
         self._journal(metered)
         self.usage[key.agent, key.dataset].add(metered)
         self._listener(CallFinished(metered))
+
+    def take_judge_call(self, call: CallRecord, cost_usd: float | None) -> None:
+        """A call that judged an attempt's answer ended. It is in no figure of the agent's."""
+        key = self._keys.get(call.attempt_id)
+        if key is not None:
+            self._judge_journal(MeteredCall(key=key, call=call, cost_usd=cost_usd))
 
     def take_egress(self, way: EgressRecord) -> None:
         """A way out ended. It was handed to the journal when this returns; else as :meth:`take`."""

@@ -26,6 +26,7 @@ from pacabench.events import (
     Stopping,
 )
 from pacabench.figures import CallFigures
+from pacabench.judging import open_desk
 from pacabench.key_watch import KeyWatch
 from pacabench.ledger import Ledger
 from pacabench.memory import building
@@ -125,6 +126,7 @@ async def carry_out(job: Job) -> RunReport:
         cost=pricer.cost,
         journal=store.append_call,
         egress_journal=store.append_egress,
+        judge_journal=store.append_judge_call,
         listener=job.listener,
     )
     store.import_spool(keys, pricer.cost)
@@ -151,7 +153,9 @@ async def carry_out(job: Job) -> RunReport:
                 store.import_spool(keys, pricer.cost)  # salvaged by it from a dead session
                 store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))
                 ledger.recall(store.calls())
-                await _work(job, sandbox, planned, ledger)
+                book, loaded = ledger.take_judge_call, benchmark.loaded
+                async with open_desk(benchmark.desk, benchmark.judges, loaded, book, job.listener):
+                    await _work(job, sandbox, planned, ledger)
             store.update_manifest(cassette=job.recording.record(store.manifest.cassette))
     else:
         ledger.recall(store.calls())

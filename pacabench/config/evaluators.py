@@ -3,16 +3,28 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from pacabench.config.base import Section
+from pacabench.config.base import EnvName, Section
 from pacabench.config.patterns import OneGroup, Pattern
+from pacabench.config.provider_names import ProviderName
 from pacabench.config.references import FunctionReference
 from pacabench.config.schemas import JsonSchema
 
 Threshold = Annotated[float, Field(ge=0, le=1)]
+Fallback = Literal["f1", "judge", "none"]
+PLACEHOLDERS = ("answer", "input", "expected", "rubric")
 MOST_PARTS = 20
 """Of one ``all_of``, ``any_of`` or ``weighted``."""
+
+
+def _judge_prompt(text: str) -> str:
+    if "{answer}" not in text:
+        raise ValueError("must have {answer} in it, where the answer to judge goes")
+    return text
+
+
+JudgePrompt = Annotated[str, AfterValidator(_judge_prompt)]
 
 
 class ExactMatchConfig(Section):
@@ -110,17 +122,49 @@ class JsonMatchConfig(Section):
 
 
 class LlmJudgeConfig(Section):
-    """Another model judges the answer. Can be written, cannot run yet."""
+    """Another model judges the answer, with a verdict, or with a score by a rubric."""
 
     type: Literal["llm_judge"]
-    model: str
-    prompt: str | None = None
+    model: str = Field(min_length=1)
+    prompt: JudgePrompt | None = Field(
+        default=None,
+        description="In place of PacaBench's own; {answer} must be in it, {input}, {expected} and "
+        "{rubric} may be.",
+    )
+    rubric: str | None = Field(
+        default=None, min_length=1, description="Then the judge gives points in place of a verdict."
+    )
+    max_points: int = Field(default=10, ge=1, le=1000, description="Of a rubric.")
+    threshold: Threshold = Field(default=0.5, description="Of a rubric: the least share of points.")
+    votes: int = Field(default=1, ge=1, le=25, description="Judges that are asked; the most win.")
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    structured: bool = Field(
+        default=True, description="Ask the provider for JSON by its schema; false where it cannot."
+    )
+    provider: ProviderName | None = Field(
+        default=None, description="Default: the one of `config.proxy`."
+    )
+    base_url: str | None = None
+    api_key_env: EnvName | None = None
+    api_key: str | None = Field(default=None, description="Better named by `api_key_env`.")
+    max_retries: int = Field(
+        default=2, ge=0, le=20, description="Of one vote, after a reply that is no verdict."
+    )
+    timeout_seconds: float = Field(default=300.0, gt=0, le=86400, description="Of one call.")
+
+    @model_validator(mode="after")
+    def _can_be_decided(self) -> Self:
+        if self.rubric is None and self.votes % 2 == 0:
+            raise ValueError("`votes` must be an odd number, so that they cannot be even")
+        if self.api_key is not None and self.api_key_env is not None:
+            raise ValueError("give either `api_key` or `api_key_env`, not both")
+        return self
 
 
 class OlderSpelling(Section):
     """Where older files of this format say how ``multiple_choice`` falls back."""
 
-    fallback: Literal["f1", "none"] | None = None
+    fallback: Fallback | None = None
 
 
 class MultipleChoiceConfig(Section):
@@ -134,9 +178,10 @@ class MultipleChoiceConfig(Section):
     expected_is: Literal["auto", "letter", "index", "text"] = Field(
         default="auto", description="What `expected` says of the right option. An index is from 0."
     )
-    fallback: Literal["f1", "none"] = Field(
+    fallback: Fallback = Field(
         default="none", description="What judges an answer in which no option can be read."
     )
+    judge: LlmJudgeConfig | None = Field(default=None, description="Of `fallback: judge`.")
     threshold: Threshold = Field(default=0.5, description="Of `fallback: f1`.")
 
     extra_config: OlderSpelling | None = Field(
@@ -144,10 +189,16 @@ class MultipleChoiceConfig(Section):
     )
 
     @property
-    def last_resort(self) -> Literal["f1", "none"]:
+    def last_resort(self) -> Fallback:
         """``fallback``, wherever it stands."""
         older = self.extra_config.fallback if self.extra_config is not None else None
         return older or self.fallback
+
+    @model_validator(mode="after")
+    def _judge_is_there(self) -> Self:
+        if self.last_resort == "judge" and self.judge is None:
+            raise ValueError("`fallback: judge` needs `judge: {type: llm_judge, model: ...}`")
+        return self
 
 
 class PythonConfig(Section):
@@ -214,6 +265,8 @@ def parts_of(config: EvaluatorConfig) -> tuple[EvaluatorConfig, ...]:
             return config.of
         case WeightedConfig():
             return tuple(part.evaluator for part in config.of)
+        case MultipleChoiceConfig():
+            return (config.judge,) if config.judge is not None else ()
         case _:
             return ()
 

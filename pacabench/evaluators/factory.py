@@ -22,13 +22,15 @@ from pacabench.config.evaluators import (
     WeightedConfig,
     parts_of,
 )
-from pacabench.errors import ConfigError, DatasetError
+from pacabench.errors import DatasetError
 from pacabench.evaluators.base import Evaluator
 from pacabench.evaluators.combined import AllOf, AnyOf, Weighted
 from pacabench.evaluators.contains import Contains
+from pacabench.evaluators.desk import Desk
 from pacabench.evaluators.exact_match import ExactMatch
 from pacabench.evaluators.f1 import F1
 from pacabench.evaluators.json_match import JsonMatch
+from pacabench.evaluators.llm_judge import LlmJudge
 from pacabench.evaluators.multiple_choice import MultipleChoice
 from pacabench.evaluators.numeric import Numeric
 from pacabench.evaluators.python import PythonFunction
@@ -43,32 +45,37 @@ _BY_ITSELF: dict[type, Callable[[Any], Evaluator]] = {
     RegexConfig: Regex,
     NumericConfig: Numeric,
     F1Config: F1,
-    MultipleChoiceConfig: MultipleChoice,
     JsonMatchConfig: JsonMatch,
     SimilarityConfig: Similarity,
 }
 """Those that need nothing but their configuration."""
 
 
-def make_evaluator(config: EvaluatorConfig, project: Path) -> Evaluator:
+def make_evaluator(config: EvaluatorConfig, project: Path, desk: Desk | None = None) -> Evaluator:
     """The evaluator that ``config`` describes; its own code lies in ``project``.
 
+    What needs a model or a container finds it on ``desk``, once a run goes on.
+
     Raises:
-        ConfigError: its type can be written, but is not in this version; or a function of the
-            user's that it names cannot be found.
+        ConfigError: a function of the user's that it names cannot be found.
     """
+    desk = desk or Desk()
     if isinstance(config, AllOfConfig | AnyOfConfig | WeightedConfig):
-        return _combined(config, project)
+        return _combined(config, project, desk)
     if isinstance(config, PythonConfig):
         return PythonFunction(config, project)
     if isinstance(config, LlmJudgeConfig):
-        raise ConfigError("evaluator `llm_judge` is not in this version")
+        return LlmJudge(config, desk)
+    if isinstance(config, MultipleChoiceConfig):
+        return MultipleChoice(config, desk)
     return _BY_ITSELF[type(config)](config)
 
 
-def _combined(config: AllOfConfig | AnyOfConfig | WeightedConfig, project: Path) -> Evaluator:
+def _combined(
+    config: AllOfConfig | AnyOfConfig | WeightedConfig, project: Path, desk: Desk
+) -> Evaluator:
     names = [part.type for part in parts_of(config)]
-    parts = [make_evaluator(part, project) for part in parts_of(config)]
+    parts = [make_evaluator(part, project, desk) for part in parts_of(config)]
     match config:
         case AllOfConfig():
             return AllOf(parts, names)

@@ -1,10 +1,13 @@
 """``multiple_choice``: the answer names the right option."""
 
 import asyncio
+from dataclasses import replace
 
 from pacabench.config.evaluators import MultipleChoiceConfig
 from pacabench.evaluators.choice_reading import MAX_CHARACTERS, ChoiceReader
 from pacabench.evaluators.choices import options_of
+from pacabench.evaluators.desk import Desk
+from pacabench.evaluators.llm_judge import LlmJudge
 from pacabench.evaluators.squad import best_f1, tokens_of
 from pacabench.evaluators.text import (
     bad_case,
@@ -21,8 +24,9 @@ from pacabench.model import JSON, Case, Evaluation
 class MultipleChoice:
     """Reads which option an answer names; what cannot be read goes to the fallback, if any."""
 
-    def __init__(self, config: MultipleChoiceConfig) -> None:
+    def __init__(self, config: MultipleChoiceConfig, desk: Desk) -> None:
         self._config = config
+        self._judge_it = LlmJudge(config.judge, desk) if config.judge is not None else None
 
     def check(self, case: Case) -> None:
         """See :class:`~pacabench.evaluators.base.Evaluator`."""
@@ -35,7 +39,9 @@ class MultipleChoice:
                     f"no options in {self._config.choices!r}; name their column with `choices`, "
                     "or say `choices: null` where letters are all there is",
                 )
-            if not all(tokens_of(text) for text in texts_of(case.expected)):
+            if self._config.last_resort == "f1" and not all(
+                tokens_of(text) for text in texts_of(case.expected)
+            ):
                 raise bad_case(case, "no options, and `expected` has no words for f1 to compare")
             return
         try:
@@ -45,9 +51,21 @@ class MultipleChoice:
 
     async def evaluate(self, case: Case, output: JSON) -> Evaluation:
         """See :class:`~pacabench.evaluators.base.Evaluator`."""
-        return await asyncio.to_thread(self._judge, case, output)
+        evaluation = await asyncio.to_thread(self._read, case, output)
+        if evaluation is not None:
+            return evaluation
+        if self._config.last_resort == "judge" and self._judge_it is not None:
+            judged = await self._judge_it.evaluate(self._spelt_out(case), output)
+            return replace(judged, details={"read_by": "judge", **judged.details})
+        return verdict(
+            False,
+            reason="no single option can be read",
+            output=text_of(output),
+            expected=text_of(case.expected),
+        )
 
-    def _judge(self, case: Case, output: JSON) -> Evaluation:
+    def _read(self, case: Case, output: JSON) -> Evaluation | None:
+        """The verdict without a judge; None where no option can be read."""
         answer = text_of(output)
         if answer is None:
             return no_text()
@@ -55,14 +73,25 @@ class MultipleChoice:
             return verdict(False, reason=f"longer than {MAX_CHARACTERS} characters")
         options = options_of(case, self._config)
         if options is None:
-            return self._by_f1(answer, texts_of(case.expected))
+            by_f1 = self._config.last_resort == "f1"
+            return self._by_f1(answer, texts_of(case.expected)) if by_f1 else None
         right = options.right(case.expected, self._config.expected_is)
         named, how = ChoiceReader(options).read(answer)
         if named is not None:
             return verdict(named == right, extracted=named, read_by=how, expected=right)
         if self._config.last_resort == "f1" and options.texts[right]:
             return self._by_f1(answer, [options.texts[right]])
-        return verdict(False, reason="no single option can be read", output=answer, expected=right)
+        return None
+
+    def _spelt_out(self, case: Case) -> Case:
+        """The case as a judge has to see it: with the right option's letter and text."""
+        options = options_of(case, self._config)
+        if options is None:
+            return case
+        right = options.right(case.expected, self._config.expected_is)
+        listed = "\n".join(f"{label}. {text}" for label, text in options.texts.items() if text)
+        question = f"{text_of(case.input)}\n{listed}"
+        return replace(case, input=question, expected=f"{right}. {options.texts[right]}")
 
     def _by_f1(self, answer: str, wanted: list[str]) -> Evaluation:
         shown = " | ".join(wanted[:20])

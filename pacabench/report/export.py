@@ -106,11 +106,25 @@ def _run(view: RunView) -> dict[str, Any]:
         "prices_version": manifest.prices_version,
         "providers": [provider.model_dump() for provider in manifest.providers],
         "decision": manifest.decision.model_dump() if manifest.decision else None,
+        "judge": _judge(view.judge),
         "scripted": view.summary.scripted,
         "cassette": (
             manifest.cassette.model_dump(exclude={"directory"}) if manifest.cassette else None
         ),
         "sessions": len(manifest.sessions),
+    }
+
+
+def _judge(figures: CallFigures) -> dict[str, Any] | None:
+    """None where no model judged."""
+    if not figures.calls and not figures.failed_calls:
+        return None
+    return {
+        "calls": figures.calls,
+        "failed_calls": figures.failed_calls,
+        "input_tokens": figures.input_tokens,
+        "output_tokens": figures.output_tokens,
+        "cost_usd": figures.cost_usd,
     }
 
 

@@ -87,7 +87,20 @@ def summary_view(view: RunView) -> RenderableType:
     table = FittingTable(
         _SUMMARY_COLUMNS, rows, extras=_SUMMARY_EXTRAS, left=2, name_room=16, total=len(rows) > 1
     )
-    return Group(_headline(view), table, *_repeat_lines(view), *warning_lines(view))
+    lines = [*_repeat_lines(view), *_judge_lines(view), *warning_lines(view)]
+    return Group(_headline(view), table, *lines)
+
+
+def _judge_lines(view: RunView) -> list[Text]:
+    """What judging took, which is in no row of the table."""
+    judge = view.judge
+    if not judge.calls and not judge.failed_calls:
+        return []
+    told = (
+        f"judging: {count(judge.calls)} calls, {tokens(judge.input_tokens, judge)} input and "
+        f"{tokens(judge.output_tokens, judge)} output tokens, {dollars(judge)}"
+    )
+    return [Text(told + (f"; {count(judge.failed_calls)} failed" if judge.failed_calls else ""))]
 
 
 def _repeat_lines(view: RunView) -> list[Text]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from pacabench.figures import CallFigures
 from pacabench.memory import building
 from pacabench.model import CaseKey, CaseResult, Verdict
 from pacabench.report.egress import EgressFigures, add_up_egress
@@ -23,6 +24,8 @@ class RunView:
     """Where the deciding result of each case begins in the file."""
     egress: Mapping[CaseKey, EgressFigures] = field(default_factory=dict)
     """Of the cases that tried to reach the web, in all their attempts."""
+    judge: CallFigures = field(default_factory=CallFigures)
+    """What judging answers took, in all attempts; part of no agent's figures."""
 
     @property
     def is_decided(self) -> bool:
@@ -67,4 +70,7 @@ def read_view(record: RunRecord) -> RunView:
 
     with building():
         summary = summarise(verdicts(), record.calls(), record.manifest.planned_cases)
-    return RunView(record, summary, places, add_up_egress(record.egress()))
+    judge = CallFigures()
+    for call in record.judge_calls():
+        judge.add(call)
+    return RunView(record, summary, places, add_up_egress(record.egress()), judge)

@@ -17,6 +17,8 @@ from pacabench.store.lines import VERSION, durable_of, is_whole, version_of
 RESULTS = "results.jsonl"
 CALLS = "calls.jsonl"
 EGRESS = "egress.jsonl"
+JUDGE = "judge.jsonl"
+"""LLM calls that judged answers, in the form of ``calls.jsonl``."""
 _LONGEST_LINE = 1 << 30
 """A longer one is damage: an answer has at most 32 MB, and JSON escapes make six of one byte."""
 _BUFFER_BYTES = 1 << 18
@@ -142,6 +144,12 @@ def read_calls(run_dir: Path, *, synced: int = 0) -> JournalReader[MeteredCall]:
     """The LLM calls of the run in ``run_dir``; ``synced`` as in :func:`read_results`."""
     decode = _decoder(_CallLine).decode
     return JournalReader(run_dir / CALLS, lambda line: decode(line).call, synced=synced)
+
+
+def read_judge_calls(run_dir: Path) -> JournalReader[MeteredCall]:
+    """The LLM calls of judges in ``run_dir``."""
+    decode = _decoder(_CallLine).decode
+    return JournalReader(run_dir / JUDGE, lambda line: decode(line).call)
 
 
 def read_egress(run_dir: Path, *, synced: int = 0) -> JournalReader[CaseEgress]:

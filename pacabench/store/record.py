@@ -13,9 +13,11 @@ from pacabench.store.lock import lock_holder
 from pacabench.store.manifest import Manifest, has_manifest, read_manifest
 from pacabench.store.reader import (
     EGRESS,
+    JUDGE,
     JournalReader,
     read_calls,
     read_egress,
+    read_judge_calls,
     read_results,
     read_verdicts,
 )
@@ -56,6 +58,16 @@ class RunRecord:
             JournalError: the file is damaged or cannot be read.
         """
         return (call for _, call in read_calls(self.run_dir, synced=self._synced("calls_bytes")))
+
+    def judge_calls(self) -> Iterator[MeteredCall]:
+        """All LLM calls that judged answers, in the order in which they ended.
+
+        Raises:
+            JournalError: the file is damaged or cannot be read.
+        """
+        if not os.path.lexists(self.run_dir / JUDGE):
+            return iter(())
+        return (call for _, call in read_judge_calls(self.run_dir))
 
     def egress(self) -> Iterator[CaseEgress]:
         """All ways out to the web that agents tried, in the order in which they ended.

@@ -35,6 +35,7 @@ from pacabench.store.names import check_run_id
 from pacabench.store.reader import (
     CALLS,
     EGRESS,
+    JUDGE,
     RESULTS,
     JournalReader,
     check_lines,
@@ -76,6 +77,7 @@ class RunStore:
         self._results = Journal(run_dir / RESULTS, "result")
         self._calls = Journal(run_dir / CALLS, "call")
         self._egress = Journal(run_dir / EGRESS, "egress")
+        self._judge: Journal | None = None
         self._commit = GroupCommit(self._results, self._calls, self._egress)
 
     @classmethod
@@ -137,8 +139,14 @@ class RunStore:
             for file in others:
                 for _ in file:
                     pass
+            had_egress = len(others) > 1
+            if os.path.lexists(run_dir / JUDGE):
+                judge = check_lines(run_dir / JUDGE)
+                others.append(judge)
+                for _ in judge:
+                    pass
             # Only now, when all files are known to be sound, is one of them touched.
-            if len(others) == 1:  # a run of a version that had none
+            if not had_egress:  # a run of a version that had none
                 write_new(run_dir / EGRESS, b"")
             repairs = [*_repair(reader), *(text for file in others for text in _repair(file))]
             store = cls(run_dir, lock, results, repairs)
@@ -203,6 +211,8 @@ class RunStore:
         self._commit.close()
         self._calls.sync()
         self._egress.sync()
+        if self._judge is not None:
+            self._judge.sync()
         now = utc_now()
         sessions = list(self.manifest.sessions)
         if sessions:
@@ -251,6 +261,18 @@ class RunStore:
         """
         with contextlib.suppress(JournalError):
             self._put(self._calls, call)
+
+    def append_judge_call(self, call: MeteredCall) -> None:
+        """Hand a judge's call to the system, as :meth:`append_call` does an agent's.
+
+        Its file is made by the first one: most runs have no judge.
+        """
+        with contextlib.suppress(JournalError, OSError):
+            if self._judge is None:
+                if not os.path.lexists(self.run_dir / JUDGE):
+                    write_new(self.run_dir / JUDGE, b"")
+                self._judge = Journal(self.run_dir / JUDGE, "call")
+            self._put(self._judge, call)
 
     def append_egress(self, way: CaseEgress) -> None:
         """Hand a way out to the system, as :meth:`append_call` does a call."""
@@ -325,13 +347,15 @@ class RunStore:
             self._results.close()
             self._calls.close()
             self._egress.close()
+            if self._judge is not None:
+                self._judge.close()
             self._lock.release()
 
     def discard(self) -> None:
         """Remove the run's directory, unless something in it tells of a case, a call or a fault."""
         told = any(
             path.stat().st_size
-            for name in (RESULTS, CALLS, EGRESS, "logs", "spool")
+            for name in (RESULTS, CALLS, EGRESS, JUDGE, "logs", "spool")
             for path in _files(self.run_dir / name)
         )
         self.close()
@@ -357,7 +381,9 @@ def _furnish(draft: Path, manifest: Manifest, config_text: str) -> None:
 
 
 def _files(path: Path) -> Iterable[Path]:
-    return path.iterdir() if path.is_dir() else (path,)
+    if path.is_dir():
+        return path.iterdir()
+    return (path,) if os.path.lexists(path) else ()
 
 
 def _repair(reader: JournalReader[T]) -> Sequence[str]:

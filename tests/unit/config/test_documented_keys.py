@@ -18,6 +18,7 @@ ROW = re.compile(r"^\| `([^`]+)` \| (.*?) \|", re.MULTILINE)
 SECTIONS_BY_OTHER_WORDS = {
     "agents[].sandbox",
     "datasets[].evaluator.of",
+    "datasets[].evaluator.judge",
     "datasets[].evaluator.of[].evaluator",
 }
 """Their keys are those of `sandbox` and of `evaluator`, which the row says."""

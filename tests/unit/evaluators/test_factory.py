@@ -5,19 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from pacabench.config.evaluators import ExactMatchConfig, LlmJudgeConfig
-from pacabench.errors import ConfigError, DatasetError
+from pacabench.config.evaluators import ExactMatchConfig
+from pacabench.errors import DatasetError
 from pacabench.evaluators.factory import SHOWN_PROBLEMS, CaseCheck, make_evaluator
 from pacabench.model import Case
 
 
 def case(line: int, expected: object) -> Case:
     return Case("set", f"c{line}", input="q", expected=expected, where=f"d.jsonl:{line}")
-
-
-def test_what_is_not_in_this_version_is_refused() -> None:
-    with pytest.raises(ConfigError, match="`llm_judge` is not in this version"):
-        make_evaluator(LlmJudgeConfig(type="llm_judge", model="m"), Path())
 
 
 def check_cases(cases: Iterable[Case], limit: int | None = None) -> None:

@@ -15,7 +15,7 @@ from pacabench.testing.records import fake_egress, fake_metered, fake_result
 RUN = {
     "id", "name", "description", "version", "author", "status", "started", "finished", "sandbox",
     "engine", "sandbox_profiles", "sandbox_weaknesses", "image_digests", "dataset_hashes",
-    "dataset_revisions",
+    "dataset_revisions", "judge",
     "agent_fingerprints", "config_fingerprint", "audit", "decision",
     "package_version", "python", "platform", "prices_version", "providers", "scripted", "sessions",
     "cassette",

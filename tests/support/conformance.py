@@ -7,7 +7,12 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
+import sdk_calls
+
+from pacabench.config.provider_names import KNOWN_PROVIDERS
 from pacabench.model import Usage
+from pacabench.proxy.base_url import normalise_base_url
+from pacabench.proxy.control import ProviderSpec
 from pacabench.testing import Tokens
 
 TEXT = "Hé, the answer is forty two."
@@ -135,6 +140,13 @@ ROWS: list[Row] = [
 ]  # fmt: skip
 
 
+def spec_of(kind: str, origin: str, key: str) -> ProviderSpec:
+    """A fake provider at ``origin`` as one of ``kind``."""
+    known = KNOWN_PROVIDERS[kind]
+    url = normalise_base_url(origin, root=known.root, suffixes=known.suffixes)
+    return ProviderSpec(kind, kind, url, key)
+
+
 def rendered() -> str:
     """docs/conformance.md."""
     lines = [
@@ -154,6 +166,16 @@ def rendered() -> str:
         lines.append(
             f"| {row.kind} | {row.api}{said} | {mode} | {row.where} | {_parts(row.usage)} |"
         )
+    lines += [
+        "",
+        "## From inside a lane",
+        "",
+        "Each row above is also asked from inside a container's lane; what arrives there is again",
+        "what was sent, by hash. And these SDKs and frameworks, in such a container and told",
+        "nothing but the variables that every agent finds, are counted to the token.",
+        "",
+        *sdk_calls.rendered(),
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -1,63 +1,101 @@
-"""The real SDKs in a lane, told nothing but their variables: every token is in the books."""
+"""Every wire format and the real SDKs in a lane: each byte arrives, each token is in the books."""
 
 from dataclasses import replace
-from importlib.metadata import version
 
 import pytest
+from conformance import ROWS, TEXT, Row, spec_of
+from conformance import TOKENS as BILLED
+from sdk_calls import ANSWER, CALLS, REQUIREMENTS, program
 
-from pacabench.proxy.control import ProviderSpec
+from pacabench.model import CallRecord
+from pacabench.sandbox.base import Sandbox, SandboxAgent
 from pacabench.testing import FakeProvider, Reply, Tokens
 from tests.integration.docker.conftest import Rig, tell
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]  # an image with three SDKs
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]  # an image with five SDKs
 
-SDKS = ("openai", "anthropic", "google-genai")
 TOKENS = Tokens(prompt=1200, completion=345, cached=1024)
 REAL_KEY = "sk-real-canary-6e2b1a"
 ASK = """
-import anthropic, openai
-from google import genai
-
-say_ = [{"role": "user", "content": "six times seven?"}]
+import hashlib, http.client
 said = []
-client = openai.OpenAI(max_retries=0)
-said.append(client.chat.completions.create(model="o", messages=say_).choices[0].message.content)
-said.append("".join(chunk.choices[0].delta.content or "" for chunk in
-    client.chat.completions.create(model="o", messages=say_, stream=True)))
-said.append(client.responses.create(model="o", input="six times seven?").output_text)
-client = anthropic.Anthropic(max_retries=0)
-said.append(client.messages.create(model="a", max_tokens=9, messages=say_).content[0].text)
-with client.messages.stream(model="a", max_tokens=9, messages=say_) as stream:
-    said.append(stream.get_final_text())
-client = genai.Client()
-said.append(client.models.generate_content(model="g", contents="six times seven?").text)
-said.append("".join(chunk.text for chunk in
-    client.models.generate_content_stream(model="g", contents="six times seven?")))
+for path, body, headers in {rows!r}:
+    headers |= {{"authorization": "Bearer " + os.environ["OPENAI_API_KEY"],
+                 "content-type": "application/json"}}
+    lane = http.client.HTTPConnection("127.0.0.1", 8080)
+    lane.request("POST", path, json.dumps(body), headers)
+    reply, digest = lane.getresponse(), hashlib.sha256()
+    while piece := reply.read1():
+        digest.update(piece)
+    said.append([reply.status, digest.hexdigest()])
+    lane.close()
 say(said)
 """
 
 
-async def test_three_sdks_in_a_lane_are_counted_to_the_token(rig: Rig) -> None:
+def answer(asked: dict) -> Reply:
+    """What all are told; smolagents' own agent wants it as a program."""
+    text = f"Thought: easy.\n<code>\nfinal_answer({ANSWER!r})\n</code>"
+    return Reply(text=text if "<code>" in str(asked) else ANSWER, tokens=TOKENS)
+
+
+async def said_in(sandbox: Sandbox, agent: SandboxAgent, attempt_id: str, code: str) -> list:
+    session = await sandbox.start(agent)
+    await session.bind(attempt_id)
+    said = await tell(session, code)
+    await session.close()
+    return said
+
+
+def expected(row: Row) -> Reply:
+    return Reply(text=TEXT, tokens=BILLED, usage=row.variant)
+
+
+async def test_every_row_of_the_matrix_from_inside_a_lane(rig: Rig) -> None:
+    replies = [expected(row) for row in ROWS]
     agent = rig.agent()
-    wanted = rig.folder / "requirements.txt"
-    wanted.write_text("".join(f"{name}=={version(name)}\n" for name in SDKS))
-    agent = replace(agent, requirements=wanted)
-    async with FakeProvider(lambda _: Reply(text="forty two", tokens=TOKENS)) as provider:
-        specs = [
-            ProviderSpec("openai", "openai", provider.base_url, REAL_KEY),
-            ProviderSpec("anthropic", "anthropic", provider.origin, REAL_KEY),
-            ProviderSpec("gemini", "gemini", provider.origin, REAL_KEY),
-        ]
+    kinds = dict.fromkeys(row.kind for row in ROWS)
+    async with FakeProvider(lambda _: replies.pop(0)) as provider:
+        specs = [spec_of(kind, provider.origin, REAL_KEY) for kind in kinds]
+        code = ASK.format(rows=[(f"/{row.kind}{row.path}", row.body, row.headers) for row in ROWS])
         async with rig.open(agent, providers=specs) as sandbox:
-            session = await sandbox.start(agent)
-            await session.bind("one")
-            assert await tell(session, ASK) == ["forty two"] * 7
-            await session.close()
-    calls = rig.calls_of("one")
-    assert [call.provider for call in calls] == ["openai"] * 3 + ["anthropic"] * 2 + ["gemini"] * 2
+            said = await said_in(sandbox, agent, "matrix", code)
+    assert said == [[200, billed.sent_digest] for billed in provider.books]
+    calls = rig.calls_of("matrix")
+    assert [(call.provider, call.endpoint) for call in calls] == [
+        (row.kind, row.endpoint) for row in ROWS
+    ]
+    for call, row in zip(calls, ROWS, strict=True):
+        assert call.usage == row.usage, row.id
+    assert {billed.key for billed in provider.books} == {REAL_KEY}
+
+
+async def test_five_sdks_in_lanes_are_counted_to_the_token(rig: Rig) -> None:
+    agent = rig.agent(memory="1g")
+    wanted = rig.folder / "requirements.txt"
+    wanted.write_text("".join(f"{name}=={version}\n" for name, version in REQUIREMENTS.items()))
+    agent = replace(agent, requirements=wanted)
+    kinds = ("openai", "azure_openai", "anthropic", "gemini")
+    async with FakeProvider(answer) as provider:
+        specs = [spec_of(kind, provider.origin, REAL_KEY) for kind in kinds]
+        async with rig.open(agent, providers=specs) as sandbox:
+            for sdk in REQUIREMENTS:
+                said = await said_in(sandbox, agent, sdk, program(sdk))
+                asked = [call for call in CALLS if call.sdk == sdk]
+                assert said == [call.endpoint == "embeddings" or ANSWER for call in asked]
+                assert [
+                    (call.provider, call.endpoint, call.stream) for call in rig.calls_of(sdk)
+                ] == [(call.provider, call.endpoint, call.stream) for call in asked]
+    assert_books_are_equal(rig.calls, provider)
+
+
+def assert_books_are_equal(calls: list[CallRecord], provider: FakeProvider) -> None:
     assert {call.usage_source for call in calls} == {"provider"}
     assert {entry.key for entry in provider.books} == {REAL_KEY}
-    billed = provider.totals()
-    assert sum(call.usage.total_input_tokens for call in calls) == billed.prompt == 7 * 1200
-    assert sum(call.usage.output_tokens for call in calls) == billed.completion == 7 * 345
-    assert sum(call.usage.cached_tokens for call in calls) == billed.cached == 7 * 1024
+    assert len(calls) == len(provider.books) == len(CALLS)
+    billed, vectors = provider.totals(), sum(call.endpoint == "embeddings" for call in CALLS)
+    assert sum(call.usage.total_input_tokens for call in calls) == billed.prompt
+    assert billed.prompt == len(CALLS) * TOKENS.prompt
+    answers = len(CALLS) - vectors
+    assert sum(call.usage.output_tokens for call in calls) == answers * TOKENS.completion
+    assert sum(call.usage.cached_tokens or 0 for call in calls) == answers * TOKENS.cached

@@ -8,12 +8,10 @@ import aiohttp
 import conformance
 import orjson
 import pytest
-from conformance import ROWS, TEXT, TOKENS, Row
+from conformance import ROWS, TEXT, TOKENS, Row, spec_of
 from yarl import URL
 
 from pacabench.config.provider_names import KNOWN_PROVIDERS, PROVIDER_KEYS
-from pacabench.proxy.base_url import normalise_base_url
-from pacabench.proxy.control import ProviderSpec
 from pacabench.testing import Billed, FakeProvider, Reply, Tokens
 from tests.integration.proxy.conftest import REAL_KEY, VIRTUAL_KEY, Bench, OpenBench
 
@@ -21,12 +19,6 @@ REPLY = Reply(text=TEXT, tokens=TOKENS)
 LINE_ENDS = [b"\n", b"\r\n", b"\r"]
 IDS = [row.id for row in ROWS]
 STREAMS = [row for row in ROWS if row.stream and row.events]
-
-
-def spec_of(row: Row, provider: FakeProvider) -> ProviderSpec:
-    known = KNOWN_PROVIDERS[row.kind]
-    url = normalise_base_url(provider.origin, root=known.root, suffixes=known.suffixes)
-    return ProviderSpec(row.kind, row.kind, url, REAL_KEY)
 
 
 async def ask(it: Bench, row: Row) -> bytes:
@@ -45,7 +37,10 @@ async def ask(it: Bench, row: Row) -> bytes:
 
 async def run(open_bench: OpenBench, row: Row, reply: Reply) -> tuple[bytes, Billed, Bench]:
     reply = replace(reply, usage=row.variant)
-    async with FakeProvider(lambda _: reply) as provider, open_bench(spec_of(row, provider)) as it:
+    async with (
+        FakeProvider(lambda _: reply) as provider,
+        open_bench(spec_of(row.kind, provider.origin, REAL_KEY)) as it,
+    ):
         got = await ask(it, row)
         await it.settled()
     [billed] = provider.books

@@ -1,13 +1,15 @@
 """Whether a run's LLM calls are recorded or answered out of a recording, and what follows."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, ParamSpec, TypeAlias
 
 from pacabench.benchmark import Benchmark
+from pacabench.capture import CUT, Capture
 from pacabench.cassette import (
+    Header,
     Player,
     Recorder,
     Shelf,
@@ -16,7 +18,8 @@ from pacabench.cassette import (
     read_header,
     start_cassette,
 )
-from pacabench.config.schema import ReplayConfig
+from pacabench.config.replay import ReplayConfig
+from pacabench.config.schema import ProxyConfig
 from pacabench.errors import CassetteError, UsageError
 from pacabench.events import Listener, Notice
 from pacabench.json_pointer import Pointer, parse_pointer
@@ -24,9 +27,11 @@ from pacabench.model import CallRecord, CaseKey, CaseResult, Outcome
 from pacabench.proxy.exchange import Keeping
 from pacabench.proxy.replay import Replay
 from pacabench.proxy.tapes import Tapes
+from pacabench.proxy.taping import Keep, LeftOut
 from pacabench.scheduler import Again
 from pacabench.store import CassetteRecord
 
+P = ParamSpec("P")
 Mode: TypeAlias = Literal["record", "replay", "replay-or-record"]
 
 _REASONS_TOLD = 5
@@ -91,6 +96,7 @@ class Recording:
 
     tapes: Tapes = field(default_factory=Tapes)
     recorder: Recorder | None = None
+    capture: Capture | None = None
     player: Player | None = None
     sealed: bool = False
     _unmatched: set[str] = field(default_factory=set)
@@ -140,20 +146,40 @@ class Recording:
 
 @contextmanager
 def open_recording(
+    run_dir: Path,
     record: CassetteRecord | None,
     keys: Iterable[CaseKey],
-    config: ReplayConfig,
+    proxy: ProxyConfig,
     listener: Listener,
 ) -> Iterator[Recording]:
-    """Open the cassette that the run's manifest names; nothing where it names none.
+    """Open the cassette that the run's manifest names, and the run's own file for bodies.
+
+    Neither where nobody asks for it.
 
     Raises:
-        CassetteError: it is not there any more, is another one, or is damaged.
+        CassetteError: the cassette is not there any more, is another one, or is damaged.
         JournalError: it cannot be written.
     """
-    if record is None:
-        yield Recording()
-        return
+    with ExitStack() as stack:
+        recording = Recording(sealed=record is not None and record.mode == "replay")
+        ignore = tuple(parse_pointer(text) for text in proxy.replay.ignore)
+        if record is not None:
+            directory, header = Path(record.directory), _checked(record)
+            if record.mode != "record":
+                rehash = proxy.replay.ignore != header.ignore
+                _play(recording, directory, ignore, rehash=rehash)
+            if record.mode != "replay":
+                stack.enter_context(open_cassette(directory))
+                recorded = tuple(parse_pointer(text) for text in header.ignore)
+                _record(recording, directory, keys, recorded, stack, listener)
+        if proxy.capture is not None:
+            recording.capture = stack.enter_context(Capture(run_dir, listener))
+        recording.tapes = _tapes(recording, ignore, proxy.replay, listener)
+        yield recording
+
+
+def _checked(record: CassetteRecord) -> Header:
+    """The header of the run's cassette, if that is what it was."""
     directory = Path(record.directory)
     header = read_header(directory)
     if header.id != record.id:
@@ -163,17 +189,7 @@ def open_recording(
             f"{directory} is not what it was when this run began: something was recorded into it. "
             "Begin a new run."
         )
-    ignore = tuple(parse_pointer(text) for text in config.ignore)
-    recorded = tuple(parse_pointer(text) for text in header.ignore)
-    with ExitStack() as stack:
-        recording = Recording(sealed=record.mode == "replay")
-        if record.mode != "record":
-            _play(recording, directory, ignore, rehash=config.ignore != header.ignore)
-        if record.mode != "replay":
-            stack.enter_context(open_cassette(directory))
-            _record(recording, directory, keys, recorded, stack, listener)
-        recording.tapes = _tapes(recording, ignore, config.speed, listener)
-        yield recording
+    return header
 
 
 def _play(
@@ -206,14 +222,32 @@ def _record(
 
 
 def _tapes(
-    recording: Recording, ignore: tuple[Pointer, ...], speed: float | None, listener: Listener
+    recording: Recording, ignore: tuple[Pointer, ...], config: ReplayConfig, listener: Listener
 ) -> Tapes:
-    replay = None
-    if recording.player is not None:
-        replay = Replay(recording.player.find, ignore, speed)
-    if recording.recorder is None:
+    recorder, capture, player = recording.recorder, recording.capture, recording.player
+    replay = Replay(player.find, ignore, config.speed) if player is not None else None
+    if recorder is None and capture is None:
         return Tapes(replay=replay)
-    return Tapes(Keeping(), recording.recorder.keep, _telling(listener), replay)
+    keepers: list[Keep] = []
+    told: list[LeftOut] = []
+    if recorder is not None:
+        keepers.append(recorder.keep)
+        told.append(_telling(listener))
+    if capture is not None:
+        keepers.append(capture.keep)
+        told.append(capture.leave_out)
+    keeping = CUT if recorder is None else Keeping()
+    return Tapes(keeping, _each(keepers), _each(told), replay)
+
+
+def _each(takers: Sequence[Callable[P, None]]) -> Callable[P, None]:
+    """Hands what it gets to each of them."""
+
+    def take(*args: P.args, **kwargs: P.kwargs) -> None:
+        for taker in takers:
+            taker(*args, **kwargs)
+
+    return take
 
 
 def _telling(listener: Listener) -> Callable[[str, str], None]:

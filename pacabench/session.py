@@ -147,8 +147,10 @@ async def carry_out(job: Job) -> RunReport:
         flags=dict(job.flags),
     )
     if planned:
-        config = benchmark.loaded.config.config.proxy.replay
-        with open_recording(store.manifest.cassette, keys, config, job.listener) as job.recording:
+        proxy = benchmark.loaded.config.config.proxy
+        with open_recording(
+            store.run_dir, store.manifest.cassette, keys, proxy, job.listener
+        ) as job.recording:
             async with open_sandbox(benchmark.kind, _context(job, ledger)) as sandbox:
                 store.import_spool(keys, pricer.cost)  # salvaged by it from a dead session
                 store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))

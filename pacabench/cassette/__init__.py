@@ -4,12 +4,13 @@
 ``recorder`` writes one, ``player`` answers out of one. ``docs/replay.md`` is the contract.
 """
 
-from pacabench.cassette.layout import open_cassette, read_header, start_cassette
+from pacabench.cassette.layout import Header, open_cassette, read_header, start_cassette
 from pacabench.cassette.player import Player
 from pacabench.cassette.recorder import Recorder, index_digest
 from pacabench.cassette.shelf import Shelf
 
 __all__ = [
+    "Header",
     "Player",
     "Recorder",
     "Shelf",

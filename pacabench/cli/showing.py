@@ -12,11 +12,13 @@ from pacabench.cli.output import plain_json, result_console, write_bytes
 from pacabench.cli.runs import find, locate_runs
 from pacabench.errors import UsageError
 from pacabench.model import JSON
+from pacabench.report.bodies import said_in
 from pacabench.report.cases import CaseHistory, case_detail, cases_table, failures, find_case
 from pacabench.report.export import export_cases, export_chunks, export_runs
 from pacabench.report.tables import runs_table, summary_view
 from pacabench.report.view import RunView, read_view
 from pacabench.store import RunRecord, list_runs, load_run
+from pacabench.store.bodies import read_bodies
 
 SCHEMA_VERSION = 1
 
@@ -26,6 +28,7 @@ def show(
         str | None,
         typer.Argument(metavar="RUN", help="Run id, or a unique part. Default: list all runs."),
     ] = None,
+    *,
     cases: Annotated[bool, typer.Option("--cases", help="A line per case.")] = False,
     failed: Annotated[
         bool, typer.Option("--failures", help="The cases that did not pass, with their answers.")
@@ -33,6 +36,12 @@ def show(
     case: Annotated[
         str | None, typer.Option("--case", metavar="ID", help="All about one case.")
     ] = None,
+    calls: Annotated[
+        bool,
+        typer.Option(
+            "--calls", help="With --case: what was said in its LLM calls, if it was kept."
+        ),
+    ] = False,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="At most N runs or cases.")
     ] = None,
@@ -42,6 +51,8 @@ def show(
 ) -> None:
     """List runs, or show one: summary, cases, failures."""
     where = locate_runs(runs_dir, config)
+    if calls and case is None:
+        raise UsageError("--calls needs --case: it shows what was said in one case")
     if run is None:
         if cases or failed or case is not None:
             raise UsageError(
@@ -53,7 +64,7 @@ def show(
         raise UsageError("--cases, --failures and --case exclude each other")
     record = load_run(find(run, where))
     if case is not None:
-        _show_case(record, case, as_json=as_json)
+        _show_case(record, case, calls=calls, as_json=as_json)
     elif as_json:
         _write_json(_view_json(read_view(record), cases=cases, failed=failed, limit=limit))
     else:
@@ -69,13 +80,21 @@ def _show_runs(where: Path, limit: int | None, *, as_json: bool) -> None:
         result_console().print(runs_table(runs[:limit], broken))
 
 
-def _show_case(record: RunRecord, case_id: str, *, as_json: bool) -> None:
+def _show_case(record: RunRecord, case_id: str, *, calls: bool, as_json: bool) -> None:
     histories = find_case(record, case_id)
     if as_json:
         found = [_history_json(history) for history in histories]
-        _write_json({"schema_version": SCHEMA_VERSION, "run": record.run_id, "cases": found})
-    else:
-        result_console().print(case_detail(histories))
+        shown: dict[str, JSON] = {"schema_version": SCHEMA_VERSION, "run": record.run_id}
+        shown["cases"] = found
+        if calls:
+            ids = {metered.call.call_id for it in histories for metered in it.calls}
+            shown["bodies"] = read_bodies(record.run_dir, ids)
+        _write_json(shown)
+        return
+    result_console().print(case_detail(histories))
+    if calls:
+        for part in said_in(record, histories):
+            result_console().print(part)
 
 
 def _history_json(history: CaseHistory) -> JSON:

@@ -17,9 +17,9 @@ from pacabench.config.base import BuildConfig, EnvName, Name, Section, VerbatimT
 from pacabench.config.egress import EgressConfig
 from pacabench.config.evaluators import EvaluatorConfig, ExactMatchConfig
 from pacabench.config.provider_names import ProviderName
+from pacabench.config.replay import ReplayConfig
 from pacabench.config.services import ServiceConfig
 from pacabench.config.units import Bytes
-from pacabench.json_pointer import parse_pointer
 from pacabench.provider_tools import ProviderTool
 
 DUPLICATE_NAME = "duplicate_name"
@@ -270,27 +270,6 @@ class ProviderConfig(Section):
     )
 
 
-def _pointer(text: str) -> str:
-    parse_pointer(text)
-    return text
-
-
-class ReplayConfig(Section):
-    """How calls are compared with recorded ones: `run --record`, `--replay`."""
-
-    ignore: tuple[Annotated[str, AfterValidator(_pointer)], ...] = Field(
-        default=(),
-        max_length=100,
-        description="JSON pointers to what of a request's body is not compared, such as /user.",
-    )
-    speed: float | None = Field(
-        default=None,
-        gt=0,
-        le=1_000_000,
-        description="1: at the pace of the recording; 10: ten times as fast. Default: at once.",
-    )
-
-
 class ProxyConfig(Section):
     """The metering proxy between agents and providers."""
 
@@ -322,6 +301,10 @@ class ProxyConfig(Section):
         description="A run that is paused for so long ends; `resume` goes on with it.",
     )
     replay: ReplayConfig = ReplayConfig()
+    capture: Literal["bodies"] | None = Field(
+        default=None,
+        description="bodies: keep what was said in calls, for `show --case ID --calls`.",
+    )
 
 
 class RunConfig(Section):

@@ -11,9 +11,10 @@ from typing import Any
 
 from pacabench.proxy.client import Refused
 
-MAX_NESTED = 1_000_000
-MAX_VALUES = 8_000_000
-"""Objects and arrays, and values, of one body: each takes many times its length in memory."""
+MAX_NESTED = 250_000
+MAX_VALUES = 2_000_000
+"""Objects and arrays, and values, of one body. Each takes many times its length in memory, and time
+in which no other agent is served."""
 _BAD_REQUEST, _TOO_LARGE = 400, 413
 _NOT_AN_OBJECT = "The request's body has to be one JSON object in UTF-8"
 

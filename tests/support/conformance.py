@@ -88,6 +88,18 @@ def _pair(
     ]
 
 
+FAULTS = [
+    ("429, 500, 503 or 529, then an answer", "the answer, byte for byte",
+     "one call, one retry, exact"),
+    ("no answer: the connection breaks, then one", "the answer, byte for byte", "the same"),
+    ("silence", "502", "asked once, usage unknown"),
+    ("gzip, br or zstd that nobody asked for", "the plain bytes", "exact"),
+    ("comments and pings between events", "every byte of them", "exact"),
+    ("the agent hangs up after the first byte", "-", "read to its end: exact"),
+    ("the provider breaks off in mid-stream", "a connection that breaks off",
+     "what was told, as `partial_provider`; the rest is estimated, and never 0"),
+    ("the stream is cut at every byte; LF, CR LF, CR", "every byte", "exact"),
+]  # fmt: skip
 _VERSION = {"anthropic-version": "2023-06-01"}
 _AZURE = "/openai/deployments/m-1/chat/completions?api-version=2024-10-21"
 _GEMINI = "`usageMetadata` of the last chunk"
@@ -167,6 +179,14 @@ def rendered() -> str:
             f"| {row.kind} | {row.api}{said} | {mode} | {row.where} | {_parts(row.usage)} |"
         )
     lines += [
+        "",
+        "## Faults",
+        "",
+        "Each row is also run under each of these, as far as it has events to break.",
+        "",
+        "| fault | the agent gets | what is recorded |",
+        "|---|---|---|",
+        *(f"| {fault} | {gets} | {recorded} |" for fault, gets, recorded in FAULTS),
         "",
         "## From inside a lane",
         "",

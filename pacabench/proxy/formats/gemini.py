@@ -142,4 +142,8 @@ class GeminiReader:
 
     def reading(self) -> Reading:
         """What was said so far."""
-        return replace(self._reading, ended=self._ended)
+        usage = self._reading.usage
+        if usage is not None and not self._ended and usage.output_tokens == 0:
+            # Of a chunk with no count for the answer yet, which is on its way or lost.
+            usage = replace(usage, output_tokens=None)
+        return replace(self._reading, usage=usage, ended=self._ended)

@@ -102,7 +102,9 @@ def ways_out(
             inside: Iterable[tuple[str | int, Any]] = ((key, value[key]) for key in keys)
         else:
             inside = enumerate(value)
-        waiting += [(item, (place, key), depth + 1) for key, item in inside if type(item) in _NESTS]
+        waiting += [
+            (item, (place, key), depth + 1) for key, item in inside if item and type(item) in _NESTS
+        ]
 
 
 def _of_object(

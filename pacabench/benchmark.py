@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pacabench.config.canonical import canonical
-from pacabench.config.evaluators import LlmJudgeConfig, PythonConfig, every_part
+from pacabench.config.evaluators import CommandConfig, LlmJudgeConfig, PythonConfig, every_part
 from pacabench.config.load import LoadedConfig
 from pacabench.config.problems import nearest
-from pacabench.config.schema import AgentConfig, DatasetConfig, SandboxKind
+from pacabench.config.schema import AgentConfig, DatasetConfig, SandboxConfig, SandboxKind
 from pacabench.datasets.base import Dataset, Place
 from pacabench.datasets.load import load_dataset
 from pacabench.datasets.source import is_fetched, own_paths
@@ -58,6 +58,8 @@ class Benchmark:
     """What they need while a run goes on."""
     judges: Mapping[LlmJudgeConfig, ProviderSpec] = field(repr=False)
     """Every judge, and the provider that is asked."""
+    checkers: Mapping[CommandConfig, SandboxAgent]
+    """Every program that looks at answers, as it goes into a sandbox."""
     providers: Sequence[ProviderSpec] = field(repr=False)
     default_provider: str
     notices: Sequence[str]
@@ -130,7 +132,9 @@ async def load_benchmark(
     for dataset in datasets:
         notices.extend(dataset.notices)
         checks[dataset.name].finish()
-    scanned = {agent.name: await asyncio.to_thread(_scan, agent) for agent in agents}
+    checkers = _checkers(dataset_configs, loaded)
+    programs = (*agents, *checkers.values())
+    scanned = {each.name: await asyncio.to_thread(_scan, each) for each in programs}
     return Benchmark(
         loaded=loaded,
         selection=selection,
@@ -140,6 +144,7 @@ async def load_benchmark(
         datasets=datasets,
         evaluators=evaluators,
         desk=desk,
+        checkers=checkers,
         judges=judge_specs(loaded, [item.evaluator for item in dataset_configs]),
         providers=providers,
         default_provider=default,
@@ -196,8 +201,32 @@ def resolve_agents(loaded: LoadedConfig) -> list[SandboxAgent]:
     return [_resolve(agent, loaded, []) for agent in loaded.config.agents]
 
 
-def _resolve(agent: AgentConfig, loaded: LoadedConfig, notices: list[str]) -> SandboxAgent:
-    sandbox = loaded.config.sandbox_of(agent)
+def _checkers(
+    datasets: Sequence[DatasetConfig], loaded: LoadedConfig
+) -> dict[CommandConfig, SandboxAgent]:
+    """Programs that evaluate, as agents that no case is given to and that reach nothing."""
+    found: dict[CommandConfig, SandboxAgent] = {}
+    for dataset in datasets:
+        parts = (part for part in every_part(dataset.evaluator) if isinstance(part, CommandConfig))
+        for number, part in enumerate(parts, start=1):
+            name = f"evaluator of {dataset.name}" + (f" ({number})" if number > 1 else "")
+            shared = {"command": part.command, "source": part.source}
+            agent = AgentConfig(name=name, requirements=part.requirements, **shared)
+            limits = {"memory": part.memory, "cpus": part.cpus, "pids": part.pids}
+            kind = loaded.config.sandbox.kind
+            sandbox = SandboxConfig(kind=kind, image=part.image, **limits)
+            found.setdefault(part, _resolve(agent, loaded, [], sandbox))
+    return found
+
+
+def _resolve(
+    agent: AgentConfig,
+    loaded: LoadedConfig,
+    notices: list[str],
+    sandbox: SandboxConfig | None = None,
+) -> SandboxAgent:
+    """``agent`` as it goes into a sandbox; by default with the settings that hold for it."""
+    sandbox = sandbox or loaded.config.sandbox_of(agent)
     own_image = sandbox.image is not None or sandbox.build is not None
     source: Path | None = None
     if agent.source is not None or not own_image:
@@ -260,6 +289,11 @@ def _judges_and_data(dataset: DatasetConfig, loaded: LoadedConfig) -> list[Path]
         module_file(part.function.partition(":")[0], loaded.project)
         for part in every_part(dataset.evaluator)
         if isinstance(part, PythonConfig)
+    ]
+    judges += [
+        loaded.resolve(part.source)
+        for part in every_part(dataset.evaluator)
+        if isinstance(part, CommandConfig) and part.source is not None
     ]
     data = own_paths(dataset.source, loaded.project)
     return [*data, *(file for file in judges if file is not None)]

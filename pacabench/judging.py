@@ -104,7 +104,7 @@ async def open_desk(
     book: Book,
     listener: Listener,
 ) -> AsyncIterator[None]:
-    """Evaluators find on ``desk`` what they need, until the context ends."""
+    """Evaluators find on ``desk`` a model to ask, until the context ends."""
     if not specs:
         yield
         return

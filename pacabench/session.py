@@ -14,6 +14,7 @@ from pacabench.aio import finish
 from pacabench.attempt import Workshop, cancelled_result, run_attempt
 from pacabench.benchmark import Benchmark
 from pacabench.breaker import Breaker, BreakerPolicy
+from pacabench.checking import Checks
 from pacabench.contest import Contest, open_contest
 from pacabench.events import (
     AttemptFinished,
@@ -157,6 +158,7 @@ async def carry_out(job: Job) -> RunReport:
                 ledger.recall(store.calls())
                 book, loaded = ledger.take_judge_call, benchmark.loaded
                 async with open_desk(benchmark.desk, benchmark.judges, loaded, book, job.listener):
+                    benchmark.desk.run_check = Checks(sandbox, benchmark.checkers).run
                     await _work(job, sandbox, planned, ledger)
             store.update_manifest(cassette=job.recording.record(store.manifest.cassette))
     else:
@@ -187,10 +189,10 @@ def _context(job: Job, ledger: Ledger) -> SandboxContext:
         run_dir=job.store.run_dir,
         owner=current_owner(),
         cache_dir=benchmark.loaded.cache_directory,
-        agents=benchmark.agents,
+        agents=(*benchmark.agents, *benchmark.checkers.values()),
         providers=benchmark.providers,
         default_provider=benchmark.default_provider,
-        concurrency=_most_sessions(job),
+        concurrency=_most_sessions(job) + _most_checks(job),
         on_call=job.recording.heard(on_call),
         on_egress=ledger.take_egress,
         listener=job.listener,
@@ -209,6 +211,12 @@ def _context(job: Job, ledger: Ledger) -> SandboxContext:
 def _most_sessions(job: Job) -> int:
     benchmark = job.benchmark
     return most_sessions(benchmark.agents, benchmark.loaded.config.config.concurrency)
+
+
+def _most_checks(job: Job) -> int:
+    """Programs that look at answers while as many agents, or workers that wait, are there."""
+    benchmark = job.benchmark
+    return benchmark.loaded.config.config.concurrency if benchmark.checkers else 0
 
 
 async def _work(

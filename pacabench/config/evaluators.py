@@ -1,6 +1,7 @@
 """Evaluators as the YAML has them, by ``type``; the code is in ``pacabench.evaluators``."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -10,6 +11,7 @@ from pacabench.config.patterns import OneGroup, Pattern
 from pacabench.config.provider_names import ProviderName
 from pacabench.config.references import FunctionReference
 from pacabench.config.schemas import JsonSchema
+from pacabench.config.units import Bytes
 
 Threshold = Annotated[float, Field(ge=0, le=1)]
 Fallback = Literal["f1", "judge", "none"]
@@ -211,6 +213,22 @@ class PythonConfig(Section):
     timeout_seconds: float = Field(default=60.0, gt=0, le=86400, description="Per answer.")
 
 
+class CommandConfig(Section):
+    """A program in a container of its own looks at the answer. Never in the agent's container."""
+
+    type: Literal["command"]
+    command: str = Field(min_length=1, description="A shell command line, run in `source`.")
+    source: Path | None = Field(
+        default=None, description="Directory with the program. Default: that of this file."
+    )
+    requirements: Path | None = None
+    image: str | None = Field(default=None, min_length=1)
+    memory: Bytes = 1024**3
+    cpus: float = Field(default=1.0, gt=0, le=1024)
+    pids: int = Field(default=256, ge=8, le=100_000)
+    timeout_seconds: float = Field(default=60.0, gt=0, le=86400, description="Per answer.")
+
+
 class AllOfConfig(Section):
     """Every part passes. The first that does not ends it; the score is the lowest."""
 
@@ -250,6 +268,7 @@ EvaluatorConfig = Annotated[
     | JsonMatchConfig
     | SimilarityConfig
     | PythonConfig
+    | CommandConfig
     | LlmJudgeConfig
     | AllOfConfig
     | AnyOfConfig

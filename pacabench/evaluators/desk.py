@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from pacabench.config.evaluators import LlmJudgeConfig
+from pacabench.config.evaluators import CommandConfig, LlmJudgeConfig
 from pacabench.errors import EvaluatorError
-from pacabench.model import JSON
+from pacabench.model import JSON, ExitFacts
 
 ATTEMPT: ContextVar[str] = ContextVar("judged_attempt", default="")
 """Id of the attempt whose answer is being judged: what a judge costs is booked to it."""
@@ -30,11 +30,30 @@ Raises:
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a program said of an answer, and how it ended."""
+
+    verdict: dict[str, JSON] | None
+    """The first object with the code; None: it ended, or was ended, without one."""
+    timed_out: bool
+    exit: ExitFacts
+
+
+RunCheck = Callable[[CommandConfig, bytes, str], Awaitable[Checked]]
+"""Starts the configured program, gives it a line, and waits for an object with the code.
+
+Raises:
+    EvaluatorError: it could not be started.
+"""
+
+
 @dataclass(slots=True)
 class Desk:
     """One per benchmark. Empty until a run sits down at it."""
 
     ask_model: AskModel | None = None
+    run_check: RunCheck | None = None
 
     async def ask(self, config: LlmJudgeConfig, question: Question) -> str:
         """Ask the model that ``config`` names.
@@ -45,3 +64,13 @@ class Desk:
         if self.ask_model is None:
             raise EvaluatorError("no model can be asked here: no run is going on")
         return await self.ask_model(config, question)
+
+    async def check(self, config: CommandConfig, line: bytes, code: str) -> Checked:
+        """Run the program of ``config`` on ``line``.
+
+        Raises:
+            EvaluatorError: as for :data:`RunCheck`, or no run goes on.
+        """
+        if self.run_check is None:
+            raise EvaluatorError("no program can be run here: no run is going on")
+        return await self.run_check(config, line, code)

@@ -8,6 +8,7 @@ from typing import Any
 from pacabench.config.evaluators import (
     AllOfConfig,
     AnyOfConfig,
+    CommandConfig,
     ContainsConfig,
     EvaluatorConfig,
     ExactMatchConfig,
@@ -25,6 +26,7 @@ from pacabench.config.evaluators import (
 from pacabench.errors import DatasetError
 from pacabench.evaluators.base import Evaluator
 from pacabench.evaluators.combined import AllOf, AnyOf, Weighted
+from pacabench.evaluators.command import Command
 from pacabench.evaluators.contains import Contains
 from pacabench.evaluators.desk import Desk
 from pacabench.evaluators.exact_match import ExactMatch
@@ -64,6 +66,8 @@ def make_evaluator(config: EvaluatorConfig, project: Path, desk: Desk | None = N
         return _combined(config, project, desk)
     if isinstance(config, PythonConfig):
         return PythonFunction(config, project)
+    if isinstance(config, CommandConfig):
+        return Command(config, desk)
     if isinstance(config, LlmJudgeConfig):
         return LlmJudge(config, desk)
     if isinstance(config, MultipleChoiceConfig):

@@ -5,13 +5,13 @@ It is trusted: it runs in the harness, in a thread, with the user's rights. What
 
 import asyncio
 import inspect
-import math
 from pathlib import Path
 from typing import Any
 
 from pacabench.config.evaluators import PythonConfig
 from pacabench.errors import EvaluatorError
-from pacabench.evaluators.text import excerpt, no_text, text_of
+from pacabench.evaluators.text import excerpt, no_text
+from pacabench.evaluators.verdicts import evaluation_of
 from pacabench.model import JSON, Case, Evaluation
 from pacabench.user_code import load_function
 
@@ -47,7 +47,10 @@ class PythonFunction:
         except Exception as error:  # whatever a user's function raises is its failure
             text = excerpt(f"{type(error).__name__}: {error}", _SHOWN)
             raise EvaluatorError(f"evaluator {self._reference} failed: {text}") from error
-        return self._evaluation(said)
+        evaluation = evaluation_of(said)
+        if evaluation is None:
+            raise self._bad(said)
+        return evaluation
 
     async def _ask(self, case: Case, output: JSON) -> Any:
         described = {
@@ -61,37 +64,8 @@ class PythonFunction:
             return await self._function(output, case.expected, described)
         return await asyncio.to_thread(self._function, output, case.expected, described)
 
-    def _evaluation(self, said: Any) -> Evaluation:
-        passed, score, details = said, None, {}
-        if isinstance(said, dict):
-            details = {key: value for key, value in said.items() if key not in {"passed", "score"}}
-            passed, score = said.get("passed"), said.get("score")
-        elif not isinstance(said, bool):
-            passed, score = None, said
-        if score is not None and not _is_score(score):
-            raise self._bad(said)
-        if passed is None and score is not None:
-            passed = score >= 1
-        if not isinstance(passed, bool):
-            raise self._bad(said)
-        kept = {str(key): _kept(value) for key, value in details.items()}
-        return Evaluation(passed, float(passed if score is None else score), kept)
-
     def _bad(self, said: Any) -> EvaluatorError:
         return EvaluatorError(
             f"evaluator {self._reference} returned {excerpt(repr(said), 80)}; it must be true, "
             "false, a score from 0 to 1, or a mapping with `passed` or `score`"
         )
-
-
-def _is_score(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and 0 <= value <= 1
-
-
-def _kept(value: Any) -> JSON:
-    """``value`` as the journal can hold it, not long."""
-    if isinstance(value, bool | int | float):
-        return value
-    return excerpt(value if isinstance(value, str) else text_of(value) or repr(value), _SHOWN)

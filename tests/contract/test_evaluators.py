@@ -151,4 +151,6 @@ async def test_whatever_a_data_set_expects_is_refused_or_gets_a_verdict(
 
 def test_every_evaluator_of_this_version_is_here() -> None:
     kinds = {get_args(kind.model_fields["type"].annotation)[0] for kind in get_args(UNION)}
-    assert kinds - {"llm_judge", "python"} == {config.type for config in CONFIGS.values()}
+    assert kinds - {"llm_judge", "python", "command"} == {
+        config.type for config in CONFIGS.values()
+    }

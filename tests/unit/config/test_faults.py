@@ -130,8 +130,8 @@ ONE_FAULT = [
         evaluator("{type: numerc}"),
         (
             "F:6: datasets[0].evaluator: `type` must be one of exact_match, contains, regex, "
-            "numeric, f1, multiple_choice, json_match, similarity, python, llm_judge, all_of, "
-            "any_of, weighted, not 'numerc'; did you mean 'numeric'?"
+            "numeric, f1, multiple_choice, json_match, similarity, python, command, llm_judge, "
+            "all_of, any_of, weighted, not 'numerc'; did you mean 'numeric'?"
         ),
     ),
     (

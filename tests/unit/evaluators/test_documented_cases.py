@@ -79,6 +79,7 @@ def test_the_table_is_read_and_every_verdict_is_in_it() -> None:
     assert judged == {model.model_fields["type"].annotation.__args__[0] for model in models()} - {
         "llm_judge",
         "python",
+        "command",
     }
 
 

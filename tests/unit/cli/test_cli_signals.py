@@ -26,19 +26,22 @@ async def _forever() -> None:
     await asyncio.Event().wait()
 
 
-async def _send(number: signal.Signals) -> None:
+async def _send(number: signal.Signals, heard: list[int]) -> None:
+    """Send it, and wait until it was heard: on a busy machine another thread may get it late."""
+    before = len(heard)
     os.kill(os.getpid(), number)
-    await asyncio.sleep(0.01)
+    while len(heard) == before:
+        await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 async def test_the_first_asks_and_the_second_cancels(number: signal.Signals) -> None:
     work, stop, counts = asyncio.create_task(_forever()), Stop(), list[int]()
     with stop_on_signals(work, stop, counts.append):
-        await _send(number)
+        await _send(number, counts)
         assert stop.requested
         assert not work.done()
-        await _send(number)
+        await _send(number, counts)
     with pytest.raises(asyncio.CancelledError):
         await work
     assert counts == [1, 2]
@@ -58,7 +61,7 @@ async def test_a_third_one_cancels_no_more_than_the_second() -> None:
     with stop_on_signals(task, Stop(), counts.append):
         await asyncio.sleep(0)
         for _ in range(3):
-            await _send(signal.SIGTERM)
+            await _send(signal.SIGTERM, counts)
         with pytest.raises(asyncio.CancelledError):
             await task
     assert cleaned == ["up"]
@@ -70,7 +73,8 @@ async def test_a_signal_that_is_ignored_stays_ignored() -> None:
     work, stop = asyncio.create_task(_forever()), Stop()
     try:
         with stop_on_signals(work, stop, lambda _: None):
-            await _send(signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.05)
             assert not stop.requested
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:

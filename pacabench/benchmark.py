@@ -114,7 +114,7 @@ async def load_benchmark(
     dataset_configs = _selected("dataset", config.datasets, selection.datasets)
     desk = Desk()
     evaluators = {
-        item.name: make_evaluator(item.evaluator, loaded.project, desk) for item in dataset_configs
+        item.name: _make_evaluator(item, loaded.project, desk) for item in dataset_configs
     }
     providers, default = provider_specs(loaded, sealed=sealed)
     notices = list(loaded.notices)
@@ -155,6 +155,13 @@ async def load_benchmark(
 def _first(item: DatasetConfig, selection: Selection) -> int | None:
     """How many cases, as they are read, will be run; of those in an order of their own, any may."""
     return selection.limit if item.shuffle is None else None
+
+
+def _make_evaluator(item: DatasetConfig, project: Path, desk: Desk) -> Evaluator:
+    try:
+        return make_evaluator(item.evaluator, project, desk)
+    except ConfigError as error:
+        raise ConfigError(f"dataset {item.name!r}: {error}") from error.__cause__
 
 
 async def _load(
@@ -333,6 +340,9 @@ def _scan(agent: SandboxAgent) -> tuple[str, dict[str, str]]:
         if service.build is not None:
             key = f"services.{service.name}.build"
             trees.append((f"({key})", read_context(service.build, agent.project, key=key)[1]))
+    if agent.sandbox.build is not None and agent.sandbox.kind == "docker":
+        context = read_context(agent.sandbox.build, agent.project, key="sandbox.build")[1]
+        trees.append(("(sandbox.build)", context))
     files = []
     if agent.requirements is not None:
         files.append((_REQUIREMENTS, agent.requirements.read_bytes(), 0o644))

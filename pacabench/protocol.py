@@ -7,6 +7,8 @@ From the agent: ``{"output": ..., "error": null}``. A line that is no such objec
 See ``docs/agent-protocol.md``.
 """
 
+import json
+import reprlib
 from dataclasses import dataclass
 
 import orjson
@@ -15,6 +17,10 @@ from pacabench.model import JSON, Case
 
 MAX_LINE_BYTES = 32 * 1024**2
 """Longest line that can be an answer."""
+
+
+_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_NUMBER = b"0" * 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,10 @@ def parse_answer(line: bytes) -> Answer | None:
         return None
     try:
         message = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        if _LONG_NUMBER in text.translate(_ZEROS):
+            # orjson makes a float of an integer past 64 bits, which is another number.
+            message = json.loads(text)
+    except (orjson.JSONDecodeError, RecursionError):
         return None
     error = message.get("error")
     if "output" not in message and error is None:
@@ -58,10 +67,16 @@ def parse_answer(line: bytes) -> Answer | None:
     case_id = message.get("case_id")
     return Answer(
         output=message.get("output"),
-        error=None
-        if error is None
-        else error
-        if isinstance(error, str)
-        else orjson.dumps(error).decode(),
+        error=None if error is None else _text_of(error),
         case_id=case_id if isinstance(case_id, str) else None,
     )
+
+
+def _text_of(error: JSON) -> str:
+    """Text as it is, anything else as JSON. What can be read cannot always be written again."""
+    if isinstance(error, str):
+        return error
+    try:
+        return orjson.dumps(error).decode()
+    except orjson.JSONEncodeError:  # an integer past 64 bits, or more than 254 levels
+        return f"an error that is no text: {reprlib.repr(error)}"

@@ -22,6 +22,7 @@ from pacabench.store import (
     utc_now,
 )
 from pacabench.store.audits import AuditKey, find_audit
+from pacabench.store.furnish import replace_config
 
 _SHOWN = 20
 """Changes listed in a message."""
@@ -61,6 +62,7 @@ def refuse_changes(
             "--accept-changes. Files that are no part of an agent belong into .pacabenchignore."
         )
     listener(Notice("warning", f"going on although something changed:\n{listed}"))
+    replace_config(store.run_dir, benchmark.loaded.text.decode("utf-8", "surrogateescape"))
     store.update_manifest(**_content(benchmark))
 
 

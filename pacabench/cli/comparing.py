@@ -9,7 +9,7 @@ import typer
 from pacabench.cli.exit import ExitCode, say_error
 from pacabench.cli.options import AsJson, Config, RunName, RunsDir, chosen
 from pacabench.cli.output import plain_json, result_console, write_bytes
-from pacabench.cli.runs import find, locate_runs
+from pacabench.cli.runs import locate_runs, view_run
 from pacabench.errors import UsageError
 from pacabench.report.comparison import (
     RunComparison,
@@ -19,8 +19,7 @@ from pacabench.report.comparison import (
     export_comparison,
 )
 from pacabench.report.versus import comparison_view
-from pacabench.report.view import RunView, read_view
-from pacabench.store import load_run
+from pacabench.report.view import RunView
 
 _TWO = 2
 
@@ -64,8 +63,8 @@ def compare(  # noqa: PLR0917 - typer reads arguments and options off its parame
 ) -> None:
     """Compare two runs, or two agents of one, paired by case."""
     where = locate_runs(runs_dir, config)
-    a = read_view(load_run(find(run_a, where)))
-    b = read_view(load_run(find(run_b, where))) if run_b is not None else a
+    a = view_run(run_a, where)
+    b = view_run(run_b, where) if run_b is not None else a
     pairs = _agents(a, agents) if run_b is None else _pairs(a, b, agents)
     known = [name for name in datasets_in(a) if name in datasets_in(b)]
     found = compare_runs(

@@ -9,7 +9,7 @@ import typer
 
 from pacabench.cli.options import Config, RunName, RunsDir
 from pacabench.cli.output import plain_json, write_bytes, write_file, write_result
-from pacabench.cli.runs import find, locate_runs
+from pacabench.cli.runs import locate_runs, view_run
 from pacabench.errors import UsageError
 from pacabench.report.csv_table import csv_chunks
 from pacabench.report.export import export_chunks
@@ -18,8 +18,7 @@ from pacabench.report.junit import junit_chunks
 from pacabench.report.markdown import render_markdown
 from pacabench.report.parquet import parquet_chunks
 from pacabench.report.rows import flat_agents, flat_cases
-from pacabench.report.view import RunView, read_view
-from pacabench.store import load_run
+from pacabench.report.view import RunView
 
 
 class ExportFormat(StrEnum):
@@ -55,7 +54,7 @@ def export(
     runs_dir: RunsDir = None,
 ) -> None:
     """Write a run's results to stdout or a file."""
-    view = read_view(load_run(find(run, locate_runs(runs_dir, config))))
+    view = view_run(run, locate_runs(runs_dir, config))
     to_stdout = output is None or str(output) == "-"
     if format_ is ExportFormat.INSPECT:
         _export_inspect(view, None if to_stdout else output)

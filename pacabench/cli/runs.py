@@ -8,7 +8,8 @@ from pacabench.cli.exit import say_warning
 from pacabench.cli.options import CONFIG_FILE
 from pacabench.config.load import load_config
 from pacabench.errors import ConfigError, RunNotFoundError
-from pacabench.store.record import RunRecord, find_run, list_runs
+from pacabench.report.view import RunView, read_view
+from pacabench.store.record import RunRecord, find_run, list_runs, load_run
 
 _DEFAULT = Path("runs")
 
@@ -33,6 +34,19 @@ def locate_runs(runs_dir: Path | None, config: Path | None) -> Path:
             raise
         say_warning(f"{error}\nLooking for runs in {_DEFAULT.absolute()}; --runs-dir says where.")
         return _DEFAULT.absolute()
+
+
+def view_run(name: str, runs_dir: Path) -> RunView:
+    """The run that ``name`` means, added up; what it has lost is said on stderr.
+
+    Raises:
+        RunNotFoundError: none, or more than one.
+        JournalError: a file of it is damaged or cannot be read.
+    """
+    view = read_view(load_run(find(name, runs_dir)))
+    for text in view.lost:
+        say_warning(text)
+    return view
 
 
 def name_for(run_dir: Path) -> str:

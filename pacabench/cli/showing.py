@@ -8,15 +8,15 @@ import orjson
 import typer
 
 from pacabench.cli.options import AsJson, Config, RunsDir
-from pacabench.cli.output import plain_json, result_console, write_bytes
-from pacabench.cli.runs import find, locate_runs
+from pacabench.cli.output import plain_json, result_console, write_bytes, write_result
+from pacabench.cli.runs import find, locate_runs, view_run
 from pacabench.errors import UsageError
-from pacabench.model import JSON
+from pacabench.model import EXPORT_MARK, JSON
 from pacabench.report.bodies import said_in
 from pacabench.report.cases import CaseHistory, case_detail, cases_table, failures, find_case
 from pacabench.report.export import export_cases, export_chunks, export_runs
 from pacabench.report.tables import runs_table, summary_view
-from pacabench.report.view import RunView, read_view
+from pacabench.report.view import RunView
 from pacabench.store import RunRecord, list_runs, load_run
 from pacabench.store.bodies import read_bodies
 
@@ -62,13 +62,12 @@ def show(
         return
     if cases + failed + (case is not None) > 1:
         raise UsageError("--cases, --failures and --case exclude each other")
-    record = load_run(find(run, where))
     if case is not None:
-        _show_case(record, case, calls=calls, as_json=as_json)
+        _show_case(load_run(find(run, where)), case, calls=calls, as_json=as_json)
     elif as_json:
-        _write_json(_view_json(read_view(record), cases=cases, failed=failed, limit=limit))
+        _write_json(_view_json(view_run(run, where), cases=cases, failed=failed, limit=limit))
     else:
-        _print_view(read_view(record), cases=cases, failed=failed, limit=limit)
+        _print_view(view_run(run, where), cases=cases, failed=failed, limit=limit)
 
 
 def _show_runs(where: Path, limit: int | None, *, as_json: bool) -> None:
@@ -95,6 +94,7 @@ def _show_case(record: RunRecord, case_id: str, *, calls: bool, as_json: bool) -
     if calls:
         for part in said_in(record, histories):
             result_console().print(part)
+    _mark()
 
 
 def _history_json(history: CaseHistory) -> JSON:
@@ -113,12 +113,17 @@ def _history_json(history: CaseHistory) -> JSON:
 
 def _print_view(view: RunView, *, cases: bool, failed: bool, limit: int | None) -> None:
     console = result_console()
-    if cases:
-        console.print(cases_table(view, limit=limit))
-    elif failed:
-        console.print(failures(view, limit=limit))
+    if cases or failed:
+        console.print((cases_table if cases else failures)(view, limit=limit))
+        _mark()
     else:
         console.print(summary_view(view))
+
+
+def _mark() -> None:
+    """Where this may go into a file: expected answers are known by it, and kept from agents."""
+    if not sys.stdout.isatty():
+        write_result(EXPORT_MARK)
 
 
 def _view_json(view: RunView, *, cases: bool, failed: bool, limit: int | None) -> JSON:

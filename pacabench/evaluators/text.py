@@ -1,5 +1,7 @@
 """Answers and expected values as text."""
 
+import contextlib
+import json
 import unicodedata
 
 import orjson
@@ -20,8 +22,14 @@ def text_of(value: JSON) -> str | None:
         return value
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
-    except (TypeError, RecursionError):
+    except TypeError as error:
+        if "64-bit" not in str(error):
+            return None
+    except RecursionError:
         return None
+    with contextlib.suppress(RecursionError):
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return None
 
 
 def is_empty(value: JSON) -> bool:

@@ -283,4 +283,4 @@ def _outcomes(run: RunRecord) -> Counter[Outcome]:
     """Deciding outcomes: from the manifest, or counted where a run did not end in good order."""
     if run.manifest.outcomes is not None:
         return Counter(run.manifest.outcomes)
-    return Counter({result.key: result.outcome for result in run.results()}.values())
+    return Counter({verdict.key: verdict.outcome for _, verdict in run.verdicts_file()}.values())

@@ -26,6 +26,8 @@ class RunView:
     """Of the cases that tried to reach the web, in all their attempts."""
     judge: CallFigures = field(default_factory=CallFigures)
     """What judging answers took, in all attempts; part of no agent's figures."""
+    lost: tuple[str, ...] = ()
+    """What the journal had once and has no more, for people."""
 
     @property
     def is_decided(self) -> bool:
@@ -64,13 +66,22 @@ def read_view(record: RunRecord) -> RunView:
     places: dict[CaseKey, int] = {}
 
     def verdicts() -> Iterator[Verdict]:
-        for place, verdict in record.verdicts_file():
+        for place, verdict in results:
             places[verdict.key] = place
             yield verdict
 
+    results, calls, ways = record.verdicts_file(), record.calls_file(), record.egress_file()
     with building():
-        summary = summarise(verdicts(), record.calls(), record.manifest.planned_cases)
+        summary = summarise(verdicts(), (call for _, call in calls), record.manifest.planned_cases)
+        egress = add_up_egress(way for _, way in ways or ())
     judge = CallFigures()
     for call in record.judge_calls():
         judge.add(call)
-    return RunView(record, summary, places, add_up_egress(record.egress()), judge)
+    lost = tuple(
+        f"{file.path.name}: the last {file.missing} bytes that were on disk when an earlier "
+        "session ended are missing or damaged, and so is what they recorded. `pacabench resume` "
+        "keeps what is left of them beside the file, and runs cases without a result again."
+        for file in (results, calls, ways)
+        if file is not None and file.missing
+    )
+    return RunView(record, summary, places, egress, judge, lost)

@@ -8,6 +8,7 @@ counted from a torn tail that never did. ``docs/journal.md`` describes the forma
 """
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ VERSION = 1
 _START = b'{"crc":"'
 _BODY = len(b'{"crc":"00000000",')
 _THIS_VERSION = b'"v":%d,' % VERSION
+_STARTS_TRIED = 8
 _DEEPEST = 100
 """Levels of nesting kept where something is too deep. pydantic reads 200, orjson writes 254."""
 _INT64 = range(-(2**63), 2**64)
@@ -33,6 +35,18 @@ def is_whole(line: bytes) -> bool:
     """``line``, with its newline, is exactly what :func:`seal` made."""
     head = b'{"crc":"%08x",' % zlib.crc32(memoryview(line)[_BODY:-1])
     return line.startswith(head) and line.endswith(b"}\n")
+
+
+def whole_within(line: bytes) -> Iterator[bytes]:
+    """A whole line at the end of ``line``, which is none: the newline between them was lost."""
+    start = len(line)
+    for _ in range(_STARTS_TRIED):  # an answer can hold what looks like a start
+        start = line.rfind(_START, 1, start)
+        if start < 0:
+            return
+        if is_whole(line[start:]):
+            yield line[start:]
+            return
 
 
 def durable_of(line: bytes) -> int:

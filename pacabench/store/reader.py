@@ -1,5 +1,6 @@
 """Reading a journal file: every whole line, and a judgement of what is not whole."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import msgspec
 from pacabench.errors import JournalError
 from pacabench.model import CaseEgress, CaseResult, MeteredCall, Verdict
 from pacabench.store.files import file_error, open_regular
-from pacabench.store.lines import VERSION, durable_of, is_whole, version_of
+from pacabench.store.lines import VERSION, durable_of, is_whole, version_of, whole_within
 
 RESULTS = "results.jsonl"
 CALLS = "calls.jsonl"
@@ -74,6 +75,11 @@ class JournalReader(Generic[T]):
         self.synced = synced
         """Bytes that were on disk at the end of an earlier session."""
 
+    @property
+    def missing(self) -> int:
+        """Bytes that had counted once and are no whole line any more; final once it is read."""
+        return max(0, self.synced - self.end)
+
     def __iter__(self) -> Iterator[tuple[int, T]]:
         """Every whole line's offset and record.
 
@@ -85,7 +91,7 @@ class JournalReader(Generic[T]):
             self.end = self.whole_lines = 0
             for line in _lines(self.path, file, self.size):
                 if not is_whole(line):
-                    self._judge(_lines(self.path, file, self.size))
+                    self._judge(line, _lines(self.path, file, self.size))
                     return
                 yield self.end, self._record(line, self.whole_lines + 1)
                 self.end += len(line)
@@ -105,9 +111,10 @@ class JournalReader(Generic[T]):
                     raise JournalError(f"{self.path} is damaged at byte {offset}.")
                 yield self._record(line, None)
 
-    def _judge(self, rest: Iterator[bytes]) -> None:
-        """Raise if the line at ``self.end``, which is not whole, had counted once."""
-        known = max((durable_of(line) for line in rest if is_whole(line)), default=None)
+    def _judge(self, bad: bytes, rest: Iterator[bytes]) -> None:
+        """Raise if the line ``bad`` at ``self.end``, which is not whole, had counted once."""
+        later = itertools.chain(whole_within(bad), rest)
+        known = max((durable_of(line) for line in later if is_whole(line)), default=None)
         if known is not None and max(known, self.synced) > self.end:
             raise JournalError(
                 f"{self.path} line {self.whole_lines + 1} (byte {self.end}) is damaged: its "

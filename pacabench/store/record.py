@@ -57,7 +57,7 @@ class RunRecord:
         Raises:
             JournalError: the file is damaged or cannot be read.
         """
-        return (call for _, call in read_calls(self.run_dir, synced=self._synced("calls_bytes")))
+        return (call for _, call in self.calls_file())
 
     def judge_calls(self) -> Iterator[MeteredCall]:
         """All LLM calls that judged answers, in the order in which they ended.
@@ -75,10 +75,19 @@ class RunRecord:
         Raises:
             JournalError: the file is damaged or cannot be read.
         """
+        file = self.egress_file()
+        return iter(()) if file is None else (way for _, way in file)
+
+    def calls_file(self) -> JournalReader[MeteredCall]:
+        """The LLM calls with their places in the file."""
+        return read_calls(self.run_dir, synced=self._synced("calls_bytes"))
+
+    def egress_file(self) -> JournalReader[CaseEgress] | None:
+        """The ways out with their places in the file; None in a run of a version without them."""
         synced = self._synced("egress_bytes")
         if not synced and not os.path.lexists(self.run_dir / EGRESS):
-            return iter(())  # a run of a version that had none
-        return (way for _, way in read_egress(self.run_dir, synced=synced))
+            return None
+        return read_egress(self.run_dir, synced=synced)
 
     def results_file(self) -> JournalReader[CaseResult]:
         """The results with their places in the file, for reading single ones again."""

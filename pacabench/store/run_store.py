@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import os
-import secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,8 +15,14 @@ from pacabench.memory import building
 from pacabench.model import CallRecord, CaseEgress, CaseKey, CaseResult, MeteredCall, Verdict
 from pacabench.owner import Owner, current_owner
 from pacabench.store.commit import GroupCommit
-from pacabench.store.files import file_error, make_directory, sync_directory, write_new
-from pacabench.store.journal import Journal, cut_back
+from pacabench.store.files import (
+    file_error,
+    make_directory,
+    sync_directory,
+    write_new,
+)
+from pacabench.store.furnish import furnish
+from pacabench.store.journal import Journal
 from pacabench.store.lines import encode
 from pacabench.store.lock import RunLock, take_lock
 from pacabench.store.logs import keep_log
@@ -25,7 +30,6 @@ from pacabench.store.manifest import (
     Manifest,
     Session,
     SessionEnd,
-    encode_manifest,
     has_manifest,
     read_manifest,
     utc_now,
@@ -37,12 +41,12 @@ from pacabench.store.reader import (
     EGRESS,
     JUDGE,
     RESULTS,
-    JournalReader,
     check_lines,
     read_calls,
     read_egress,
     read_verdicts,
 )
+from pacabench.store.repair import repair
 from pacabench.store.spool import SpoolFile, read_spools, remove_spool
 
 T = TypeVar("T")
@@ -99,7 +103,7 @@ class RunStore:
                 undo.callback(shutil.rmtree, draft, ignore_errors=True)
                 lock = take_lock(draft)
                 undo.callback(lock.release)
-                _furnish(draft, manifest, config_text)
+                furnish(draft, manifest, config_text)
                 draft.rename(run_dir)
                 sync_directory(runs_dir)
                 store = cls(run_dir, lock, [], [])
@@ -148,7 +152,7 @@ class RunStore:
             # Only now, when all files are known to be sound, is one of them touched.
             if not had_egress:  # a run of a version that had none
                 write_new(run_dir / EGRESS, b"")
-            repairs = [*_repair(reader), *(text for file in others for text in _repair(file))]
+            repairs = [*repair(reader), *(text for file in others for text in repair(file))]
             store = cls(run_dir, lock, results, repairs)
             undo.pop_all()
         return store
@@ -189,16 +193,22 @@ class RunStore:
             JournalError: the manifest cannot be written.
         """
         owner, now = current_owner(), utc_now()
-        past = [
-            session
-            if session.ended is not None
-            else session.model_copy(update={"finished": now, "ended": "died"})
-            for session in self.manifest.sessions
-        ]
+        past = [self._past(session, now) for session in self.manifest.sessions]
         session = Session(started=now, host=owner.host, pid=owner.pid)
         self.update_manifest(
             status="running", finished=None, outcomes=None, sessions=(*past, session), **changes
         )
+
+    def _past(self, session: Session, now: str) -> Session:
+        """An earlier session as it is remembered: what it lost meanwhile is missed once only."""
+        news: dict[str, Any] = {
+            "results_bytes": min(session.results_bytes, self._results.durable),
+            "calls_bytes": min(session.calls_bytes, self._calls.durable),
+            "egress_bytes": min(session.egress_bytes, self._egress.durable),
+        }
+        if session.ended is None:
+            news |= {"finished": now, "ended": "died"}
+        return session.model_copy(update=news)
 
     def end_session(self, ended: SessionEnd) -> None:
         """Put everything on disk and note in the manifest how this session ended.
@@ -369,38 +379,7 @@ class RunStore:
         journal.append([encode(record)])
 
 
-def _furnish(draft: Path, manifest: Manifest, config_text: str) -> None:
-    for folder in ("logs", "spool"):
-        (draft / folder).mkdir()
-    write_new(draft / RESULTS, b"")
-    write_new(draft / CALLS, b"")
-    write_new(draft / EGRESS, b"")
-    write_new(draft / "config.yaml", config_text.encode("utf-8", "surrogateescape"))
-    write_new(draft / "run.json", encode_manifest(manifest))
-    sync_directory(draft)
-
-
 def _files(path: Path) -> Iterable[Path]:
     if path.is_dir():
         return path.iterdir()
     return (path,) if os.path.lexists(path) else ()
-
-
-def _repair(reader: JournalReader[T]) -> Sequence[str]:
-    """Cut off what is behind the last whole line, keep it in a file, and say so."""
-    notes = []
-    name = reader.path.name
-    if reader.size > reader.end:
-        kept = reader.path.with_name(f"{name}.cut-{reader.end}-{secrets.token_hex(4)}")
-        tail = cut_back(reader.path, reader.end)
-        write_new(kept, tail)
-        notes.append(
-            f"{name}: cut {len(tail)} bytes after line {reader.whole_lines} that are no whole line "
-            f"(torn by a crash, or damaged); they are in {kept.name}"
-        )
-    if reader.end < reader.synced:
-        notes.append(
-            f"{name}: {reader.synced - reader.end} bytes at its end are missing that were on disk "
-            "when the last session ended; the cases concerned run again"
-        )
-    return notes

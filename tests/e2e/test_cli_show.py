@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pacabench.sandbox.docker.images.source import scan_source
 from pacabench.testing import Reply, provider_in_thread
 
 ESCAPES = "\\u001b]0;owned\\u0007\\u001b[2J\\u202e"
@@ -166,6 +167,38 @@ def test_damage_is_named_and_not_hidden(done: Any) -> None:
     ended = done.run("show", "night")
     assert ended.code == 1
     assert "results.jsonl line 1" in ended.err
+
+
+def test_what_is_shown_into_a_file_of_the_project_never_reaches_an_agent(done: Any) -> None:
+    tables = {
+        f"shown-{number}.txt": done.run("show", "night", *options).out
+        for number, options in enumerate((["--failures"], ["--cases"], ["--case", "c3"]))
+    }
+    for name, text in tables.items():
+        assert "three" in text
+        done.write(name, text)
+    found = {entry.path for entry in scan_source(done.path, ()).entries}
+    assert "agent.py" in found
+    assert found.isdisjoint(tables)
+
+
+def test_a_damaged_end_that_had_counted_is_said_by_whoever_shows_it(done: Any) -> None:
+    file = Path(done.path, "runs/night-1/results.jsonl")
+    content = bytearray(file.read_bytes())
+    content[-40] ^= 1
+    file.write_bytes(content)
+    before = len(content.splitlines())
+    for command in (["show", "night"], ["export", "night"], ["show", "night", "--cases"]):
+        ended = done.run(*command)
+        assert ended.code == 0
+        assert "results.jsonl: the last" in ended.err
+        assert "`pacabench resume`" in ended.err
+    assert json.loads(done.run("export", "night").out)["agents"][1]["pending"] == 1
+    resumed = done.run("resume", "night-1")
+    assert resumed.code == 0, resumed.err
+    assert "cut" in resumed.err
+    assert done.run("export", "night").err == ""
+    assert len(file.read_bytes().splitlines()) == before
 
 
 class TestEstimates:

@@ -176,6 +176,30 @@ async def test_a_services_build_context_is_part_of_what_an_agent_is(project: Pat
     assert after.identity != before.identity
 
 
+async def test_so_is_the_build_context_of_its_own_image(project: Path) -> None:
+    build = "sandbox: {build: {context: image}}"
+    text = CONFIG.replace("agents/a.py}", f"agents/a.py, source: agents, {build}}}")
+    (project / "pacabench.yaml").write_text(text)
+    (project / "image").mkdir()
+    (project / "image" / "Dockerfile").write_text("FROM scratch\n")
+    before = await load_benchmark(load_config(project / "pacabench.yaml"), Selection())
+    assert set(before.agent_files["a"]) == {"a.py", "(sandbox.build)/Dockerfile"}
+    (project / "image" / "tool.sh").write_text("true\n")
+    after = await load_benchmark(load_config(project / "pacabench.yaml"), Selection())
+    assert after.agent_digests != before.agent_digests
+    assert after.identity != before.identity
+    flags = {"sandbox.kind": "process"}
+    local = await load_benchmark(load_config(project / "pacabench.yaml", flags=flags), Selection())
+    assert set(local.agent_files["a"]) == {"a.py"}
+
+
+async def test_an_evaluator_that_is_not_there_is_named_with_its_data_set(project: Path) -> None:
+    own = "evaluator: {type: python, function: nowhere.py:check}"
+    (project / "pacabench.yaml").write_text(CONFIG.replace('!1.jsonl"', f'!1.jsonl", {own}'))
+    with pytest.raises(ConfigError, match=r"dataset 'd': .*nowhere\.py"):
+        await load_benchmark(load_config(project / "pacabench.yaml"), Selection())
+
+
 def test_what_a_run_says_stays_out_under_any_name_it_was_sent_to(project: Path) -> None:
     for name in ("night.log", "agents/nohup.out", "kept.log"):
         (project / name).write_text("run x: 3 cases")

@@ -1,5 +1,7 @@
 """Messages to and from agents; what comes from them is hostile."""
 
+import json
+
 import orjson
 import pytest
 from hypothesis import given
@@ -54,6 +56,30 @@ class TestParseAnswer:
     def test_what_is_no_answer_is_log(self, line: bytes) -> None:
         assert parse_answer(line) is None
 
+    @pytest.mark.parametrize("number", [2**63, 2**64 - 1, 2**64, -(2**63) - 1, -(10**30), 10**308])
+    def test_an_integer_of_any_size_stays_that_integer(self, number: int) -> None:
+        for output in (number, [number, 1.5], {"n": [number]}):
+            answer = parse_answer(json.dumps({"output": output}).encode())
+
+            assert answer is not None
+            assert answer.output == output
+
+    @given(
+        head=st.sampled_from([b'{"output":', b'{"error":', b"{", b""]),
+        middle=st.binary(max_size=80) | st.text(max_size=40).map(str.encode),
+        tail=st.sampled_from([b"}", b"]}", b""]),
+        digits=st.integers(0, 400),
+    )
+    def test_what_is_nearly_an_answer_is_one_or_log(
+        self, head: bytes, middle: bytes, tail: bytes, digits: int
+    ) -> None:
+        line = head + middle + b"1" * digits + tail
+        answer = parse_answer(line)
+
+        if answer is not None:
+            assert isinstance(json.loads(line), dict)
+            assert answer.error is None or isinstance(answer.error, str)
+
     def test_an_error_alone_is_an_answer(self) -> None:
         answer = parse_answer(b'{"error": "out of ideas"}')
 
@@ -65,6 +91,13 @@ class TestParseAnswer:
 
         assert answer is not None
         assert answer.error == '{"code":7}'
+
+    @pytest.mark.parametrize("levels", [10, 254, 255, 500, 900, 1023, 1024, 5000])
+    def test_one_that_is_nested_as_deeply_as_can_be_read_hurts_nobody(self, levels: int) -> None:
+        line = b'{"error": ' + b"[" * levels + b"]" * levels + b', "output": 1}'
+        for text in (line, line.replace(b'"output": 1', b'"output": %d' % 2**64)):
+            answer = parse_answer(text)
+            assert answer is None or answer.error
 
     def test_white_space_around_it_does_not_matter(self) -> None:
         assert parse_answer(b'  {"output": 1} \r') is not None

@@ -334,6 +334,23 @@ class TestChanges:
         told = [event.text for event in project.events if isinstance(event, Notice)]
         assert any("python -O a.py" in text for text in told)
 
+    async def test_that_are_accepted_are_the_runs_configuration_and_the_old_one_is_kept(
+        self, project: Project
+    ) -> None:
+        await project.start()
+        texts = [(project.run_dir / "config.yaml").read_text()]
+        for flag in ("-O", "-OO"):
+            self.CHANGES["agents.a.command"](project.folder)
+            text = (project.folder / "pacabench.yaml").read_text().replace("-O", flag)
+            (project.folder / "pacabench.yaml").write_text(text)
+            await project.resume(accept_changes=True)
+            texts.append((project.run_dir / "config.yaml").read_text())
+            assert texts[-1] == text
+        assert len(set(texts)) == 3
+        kept = [(project.run_dir / f"config.{number}.yaml").read_text() for number in (1, 2)]
+        assert kept == texts[:2]
+        assert not (project.run_dir / "config.3.yaml").exists()
+
     async def test_a_changed_file_is_named(self, project: Project) -> None:
         await project.start()
         (project.folder / "a.py").write_text("print()")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pacabench.errors import JournalError, RunLockedError, UsageError
 from pacabench.model import CaseEgress, CaseResult, ExitFacts, MeteredCall, Outcome, new_attempt_id
 from pacabench.store import RunStore, load_run
+from pacabench.store.lines import encode, seal
 from pacabench.store.logs import read_log
 from pacabench.store.reader import read_results
 from pacabench.testing.records import (
@@ -340,6 +341,29 @@ class TestSessions:
             raise ZeroDivisionError
         manifest = load_run(store.run_dir).manifest
         assert (manifest.status, manifest.sessions[0].ended) == ("stopped", "failed")
+
+    def test_what_one_has_lost_is_missed_by_the_next_and_no_more(self, tmp_path: Path) -> None:
+        with RunStore.create(tmp_path, fake_manifest(), "") as store:
+            store.begin_session()
+            for result in RESULTS:
+                store.append_call(fake_metered(result))
+                asyncio.run(store.append_result(result))
+            store.end_session("finished")
+        for name in ("results.jsonl", "calls.jsonl"):
+            file = store.run_dir / name
+            os.truncate(file, file.stat().st_size - 1)
+        with RunStore.open(store.run_dir) as second:
+            assert sum("missing" in text for text in second.repairs) == 2
+            second.begin_session()
+            second.end_session("finished")
+        with RunStore.open(store.run_dir) as third:
+            assert third.repairs == []
+        # A batch that was on its way when the power went is still told from damage.
+        with (store.run_dir / "results.jsonl").open("ab") as file:
+            size = file.tell()
+            file.write(b"torn\n" + seal("result", encode(RESULTS[-1]), size))
+        with RunStore.open(store.run_dir) as fourth:
+            assert len(fourth.results) == len(RESULTS) - 1
 
     def test_opening_alone_begins_none(self, tmp_path: Path) -> None:
         run_dir = make_run(tmp_path)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from pacabench.errors import JournalError, UsageError
 from pacabench.memory import building
@@ -48,8 +48,6 @@ from pacabench.store.reader import (
 )
 from pacabench.store.repair import repair
 from pacabench.store.spool import SpoolFile, read_spools, remove_spool
-
-T = TypeVar("T")
 
 
 class RunStore:

@@ -5,6 +5,7 @@ nobody asked for.
 """
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pacabench.proxy.client import Client
@@ -75,13 +76,14 @@ class Handover:
         if parties.tape is not None:
             parties.tape.replied(reply.status, headers, asked_usage=asked_usage)
         await client.start(reply.status, headers, events=events)
-        if head:
-            await self._take(head)
+        for piece in self._took(head) if head else ():
+            await client.write(piece)
         async for chunk in reply.chunks:
-            await self._take(chunk)
+            for piece in self._took(chunk):
+                await client.write(piece)
             if client.missed_bytes > parties.patience.drain_bytes:
                 raise DrainOver
-        await self._hand_on(self._scrubber.finish())
+        await client.write(self._noted(self._scrubber.finish()))
         if parties.tape is not None:
             parties.tape.ended("whole")
         if self._sieve is not None:
@@ -89,21 +91,26 @@ class Handover:
         await client.finish()
         draft.end = "client_gone" if client.missed_bytes else "complete"
 
-    async def _take(self, chunk: bytes) -> None:
-        """What came off the wire, to meter and agent as plain text without keys."""
+    def _took(self, chunk: bytes) -> Iterable[bytes]:
+        """What the agent gets for a chunk off the wire: its plain text without keys."""
         draft = self._parties.draft
         if draft.ttft_ms is None:
             draft.ttft_ms = (time.perf_counter() - self._sent) * 1000
         draft.response_bytes += len(chunk)
+        if self._decoder.identity:
+            return (self._noted(self._scrubber.feed(chunk)),)
+        return self._decoded(chunk)
+
+    def _decoded(self, chunk: bytes) -> Iterator[bytes]:
         for piece in self._decoder.feed(chunk):
-            await self._hand_on(self._scrubber.feed(piece))
+            yield self._noted(self._scrubber.feed(piece))
         if self._decoder.problem is not None:
             raise UpstreamUnreadableError(f"the provider's reply {self._decoder.problem}")
 
-    async def _hand_on(self, piece: bytes) -> None:
+    def _noted(self, piece: bytes) -> bytes:
+        """A copy to tape and meter; what may go on to the agent."""
         if self._parties.tape is not None and piece:
             self._parties.tape.took(piece)
         if self.meter is not None:
             self.meter.feed(piece)
-        sieve = self._sieve
-        await self._parties.client.write(piece if sieve is None else sieve.feed(piece))
+        return piece if self._sieve is None else self._sieve.feed(piece)

@@ -109,7 +109,7 @@ async def test_every_format_is_replayed_to_the_byte(
         return await ask(it, row.path, row.body, row.headers)
 
     async with FakeProvider(lambda _: reply) as provider:
-        spec = spec_of(row, provider)
+        spec = spec_of(row.kind, provider.origin, REAL_KEY)
         live, [before] = await record(open_bench, deck, spec, call)
     again, it = await replay(open_bench, deck, spec, call)  # the provider is gone
     assert live[0] == again[0] == 200

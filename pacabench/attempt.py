@@ -13,6 +13,7 @@ from pacabench.errors import EvaluatorError, ProviderError, SandboxError
 from pacabench.evaluators.base import Evaluator
 from pacabench.evaluators.desk import ATTEMPT
 from pacabench.model import (
+    BudgetScope,
     CallRecord,
     CaseResult,
     Evaluation,
@@ -31,6 +32,8 @@ WaitedOf = Callable[[str], float | None]
 """Attempt id to milliseconds in which it waited for its provider; None where nobody knows."""
 Follow = Callable[[str, Callable[[bool], None]], None]
 """Tells the callable whenever an attempt begins or ends to wait for its provider."""
+OverBudgetOf = Callable[[str], tuple[BudgetScope, str] | None]
+"""Attempt id to whose budget refused one of its calls, and why."""
 KeepLog = Callable[[str, bytes, str], Awaitable[str | None]]
 """Keeps an attempt's log and stderr; returns the file's name, None where there was nothing."""
 
@@ -47,6 +50,7 @@ class Workshop:
     calls_of: CallsOf
     keep_log: KeepLog
     waited_ms: WaitedOf = lambda _: None
+    over_budget: OverBudgetOf = lambda _: None
     follow: Follow | None = None
     """None: time in which an agent waits for its provider counts like any other."""
 
@@ -60,6 +64,7 @@ class _Facts:
     """None while a worker lives on."""
     calls: Sequence[CallRecord]
     provider_wait_ms: float | None = None
+    over_budget: tuple[BudgetScope, str] | None = None
 
 
 async def run_attempt(planned: PlannedAttempt, workshop: Workshop) -> CaseResult:
@@ -147,13 +152,25 @@ async def _use(
     elif not fresh and reply.silent and not reply.timed_out:
         return None
     attempt_id = planned.attempt_id
-    return _Facts(reply, exit_facts, workshop.calls_of(attempt_id), workshop.waited_ms(attempt_id))
+    return _Facts(
+        reply,
+        exit_facts,
+        workshop.calls_of(attempt_id),
+        workshop.waited_ms(attempt_id),
+        workshop.over_budget(attempt_id),
+    )
 
 
 async def _judge(
     planned: PlannedAttempt, facts: _Facts, workshop: Workshop
 ) -> tuple[Outcome, str | None, Evaluation | None]:
-    """Outcome, error text and verdict; a provider's failure is never held against the agent."""
+    """Outcome, error text and verdict; a provider's failure is never held against the agent.
+
+    Whatever it answered, an agent whose call was refused for its budget did not have the means that
+    the others had: its answer is kept, and not judged.
+    """
+    if facts.over_budget is not None:
+        return Outcome.BUDGET_EXCEEDED, facts.over_budget[1], None
     answer = facts.reply.answer
     if answer is None or answer.error is not None:
         outcome, error = _without_answer(facts, workshop.timeout_s)
@@ -273,4 +290,5 @@ def _result(
         exit=facts.exit if facts else None,
         log=log,
         provider_wait_ms=facts.provider_wait_ms if facts else None,
+        budget=facts.over_budget[0] if facts and facts.over_budget else None,
     )

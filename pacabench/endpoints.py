@@ -6,7 +6,7 @@ from typing import Any
 
 from pacabench.config.load import LoadedConfig
 from pacabench.config.provider_names import AWS_KEYS, KNOWN_PROVIDERS
-from pacabench.config.schema import ProviderConfig
+from pacabench.config.proxy import ProviderConfig
 from pacabench.errors import ConfigError
 from pacabench.proxy.base_url import normalise_base_url
 from pacabench.proxy.control import ProviderSpec

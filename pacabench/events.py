@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from pacabench.amounts import NOTHING, Amount, Ceiling
 from pacabench.figures import CallFigures
 from pacabench.model import CaseKey, CaseResult, MeteredCall, Verdict
 
@@ -27,6 +28,10 @@ class RunStarted:
     """Results of earlier sessions that stand."""
     earlier_calls: Mapping[str, CallFigures] = field(default_factory=dict)
     """Agent name to LLM calls of earlier sessions."""
+    budget: Ceiling = field(default_factory=Ceiling)
+    """What the whole run may spend."""
+    spent: Amount = NOTHING
+    """What it has spent in earlier sessions."""
 
 
 @dataclass(frozen=True, slots=True)

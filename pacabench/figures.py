@@ -25,6 +25,8 @@ class CallFigures:
     """Those that the built-in scripted provider answered."""
     failed_calls: int = 0
     """Not in ``calls``: the provider refused, failed or could not be reached."""
+    other_model_calls: int = 0
+    """Of ``calls``, those that another model answered than was asked for."""
     denied_calls: int = 0
     """Not in ``calls``: the proxy refused them."""
     sdk_retries: int = 0
@@ -81,7 +83,7 @@ class CallFigures:
         if call.replay == "served":
             self.replayed_calls += 1
         if call.end == "denied":
-            self.denied_calls += 1
+            self.denied_calls += call.count
         elif call.replay == "unmatched":
             self.unmatched_calls += 1
         elif call.may_be_billed:
@@ -103,6 +105,8 @@ class CallFigures:
             self.uncounted_calls += 1
         if call.estimated:
             self.estimated_calls += 1
+        if call.other_model:
+            self.other_model_calls += 1
         if (usage := call.usage) is not None:
             self._usage_known += 1
             if (tokens := usage.total_input_tokens) is not None:

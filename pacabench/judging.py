@@ -17,7 +17,7 @@ import orjson
 
 from pacabench.config.evaluators import EvaluatorConfig, LlmJudgeConfig, every_part
 from pacabench.config.load import LoadedConfig
-from pacabench.config.schema import ProxyConfig
+from pacabench.config.proxy import ProxyConfig
 from pacabench.errors import ConfigError, EvaluatorError
 from pacabench.estimate import with_estimate
 from pacabench.evaluators.desk import ATTEMPT, Desk, Question

@@ -4,15 +4,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from pacabench.egress import CaseEgress, EgressRecord
 from pacabench.estimate import with_estimate
 from pacabench.events import CallFinished, Listener
 from pacabench.figures import CallFigures
-from pacabench.model import CallRecord, CaseEgress, CaseKey, EgressRecord, MeteredCall
+from pacabench.model import CallRecord, CaseKey, MeteredCall
 from pacabench.proxy.excerpt import CallText
 
 Cost = Callable[[CallRecord], float | None]
 """US dollars; None where the model has no known price."""
 Journal = Callable[[MeteredCall], None]
+Charge = Callable[[MeteredCall], None]
 EgressJournal = Callable[[CaseEgress], None]
 Follower = Callable[[bool], None]
 """Told when an attempt begins to wait for its provider (True), and when it no longer does."""
@@ -35,6 +37,7 @@ class Ledger:
         egress_journal: puts a way out to the web on disk.
         judge_journal: puts a judge's call on disk.
         listener: is told of it.
+        charge: charges it to the budgets that it is of.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Ledger:
         listener: Listener,
         egress_journal: EgressJournal = lambda _: None,
         judge_journal: Journal = lambda _: None,
+        charge: Charge = lambda _: None,
     ) -> None:
         self.usage: defaultdict[tuple[str, str], CallFigures] = defaultdict(CallFigures)
         """Agent and data set to the figures of all their calls, earlier sessions' included."""
@@ -54,6 +58,7 @@ class Ledger:
         self._egress_journal = egress_journal
         self._judge_journal = judge_journal
         self._listener = listener
+        self._charge = charge
         self._open: dict[str, _Attempt] = {}
         self._texts: dict[str, CallText] = {}
 
@@ -94,6 +99,7 @@ class Ledger:
         metered = MeteredCall(key=key, call=call, cost_usd=self._cost(call))
         self._journal(metered)
         self.usage[key.agent, key.dataset].add(metered)
+        self._charge(metered)
         self._listener(CallFinished(metered))
 
     def take_judge_call(self, call: CallRecord, cost_usd: float | None) -> None:

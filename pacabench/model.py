@@ -216,6 +216,13 @@ class CallRecord:
     """Part of ``usage`` was counted in the harness and is no provider's figure."""
     replay: Literal["served", "unmatched"] | None = None
     """A cassette answered it, or should have and held no answer. None: the provider was asked."""
+    other_model: bool = False
+    """``answered_model`` is no name of the model that was asked for."""
+    reserved_tokens: int | None = None
+    """What a budget had set aside for it; None where none had to be asked."""
+    reserved_usd: float | None = None
+    count: int = 1
+    """More than 1: so many were denied after those that have a record each."""
 
     @property
     def is_free(self) -> bool:
@@ -270,55 +277,6 @@ class MeteredCall:
     """Read from the sidecar's spool after the harness had died."""
 
 
-EgressVerdict = Literal[
-    "allowed",  # it was let through
-    "denied",  # it was refused, or cut for what it turned out to be
-    "failed",  # it would have been let through, and nobody was reached
-]
-
-
-@dataclass(frozen=True, slots=True)
-class EgressRecord:
-    """One way out to the web that an agent tried, as the sidecar saw it."""
-
-    egress_id: str
-    """Random, unique; makes recovery after a crash idempotent."""
-    attempt_id: str
-    method: str
-    """``CONNECT``, or the method of a plain HTTP request; empty where none was understood."""
-    host: str
-    """As it was asked for, cut short; untrusted."""
-    port: int | None
-    address: str | None
-    """The one that was connected to; every address of the host's was checked."""
-    verdict: EgressVerdict
-    reason: str | None
-    """A word of ``docs/egress.md``: why it was not let through, or what ended it early."""
-    detail: str | None
-    """The same for people; untrusted."""
-    status: int | None
-    """Of the reply to a plain HTTP request."""
-    bytes_up: int
-    """Sent on to the host, heads and TLS included."""
-    bytes_down: int
-    """Sent back to the agent."""
-    started_at: float
-    """Unix time, seconds."""
-    duration_ms: float
-    count: int = 1
-    """More than 1: so many were denied after those that have a record each."""
-
-
-@dataclass(frozen=True, slots=True)
-class CaseEgress:
-    """A way out with whose it was. One line of ``egress.jsonl``."""
-
-    key: CaseKey
-    egress: EgressRecord
-    recovered: bool = False
-    """Read from the sidecar's spool after the harness had died."""
-
-
 @dataclass(frozen=True, slots=True)
 class ExitFacts:
     """How an agent's process or container ended, and what it wrote."""
@@ -345,9 +303,13 @@ class Evaluation:
     """What was compared, for ``show --case``."""
 
 
+BudgetScope = Literal["run", "agent", "case"]
+"""Whose budget it is; ``case``: that of one attempt at a case."""
+
+
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """One finished attempt. One line of ``results.jsonl``; the last of a case decides."""
+    """One finished attempt. One line of ``results.jsonl``; the last that decides counts."""
 
     attempt_id: str
     key: CaseKey
@@ -367,14 +329,34 @@ class CaseResult:
     provider_wait_ms: float | None = None
     """Of ``duration_ms``: time in which at least one of its LLM calls was under way. None where
     nobody measured it."""
+    budget: BudgetScope | None = None
+    """With ``budget_exceeded``: which one."""
 
     @property
     def verdict(self) -> "Verdict":
         """What counts of it."""
         score = Score(self.evaluation.score) if self.evaluation is not None else None
         return Verdict(
-            self.attempt_id, self.key, self.number, self.outcome, self.duration_ms, score
+            self.attempt_id,
+            self.key,
+            self.number,
+            self.outcome,
+            self.duration_ms,
+            score,
+            self.budget,
         )
+
+    @property
+    def decides(self) -> bool:
+        """It says something about its case.
+
+        An attempt that the budget of the run or of the agent cut short does not: others had spent
+        it, and with a higher one the case is tried as if nothing had been.
+        """
+        return self.budget not in _OF_MANY_CASES
+
+
+_OF_MANY_CASES = ("run", "agent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,3 +379,9 @@ class Verdict:
     outcome: Outcome
     duration_ms: float
     evaluation: Score | None
+    budget: BudgetScope | None = None
+
+    @property
+    def decides(self) -> bool:
+        """See :attr:`CaseResult.decides`."""
+        return self.budget not in _OF_MANY_CASES

@@ -11,10 +11,11 @@ from types import MappingProxyType
 
 import genai_prices
 import orjson
-from genai_prices.types import ModelPrice
+from genai_prices.types import ModelPrice, PriceCalculation
 
 from pacabench.config.schema import PriceConfig
-from pacabench.model import CallRecord, Usage
+from pacabench.dearest import most_of
+from pacabench.model import SCRIPTED_PROVIDER, CallRecord, Usage
 from pacabench.proxy.control import ProviderSpec
 
 PRICES_VERSION = f"genai-prices {genai_prices.__version__}"
@@ -25,6 +26,7 @@ _FREE = ":free"
 _PROVIDER_IDS = MappingProxyType({"azure_openai": "azure", "gemini": "google", "bedrock": "aws"})
 """Where the list calls a provider otherwise."""
 _MILLION = 1_000_000
+_ONE_EACH = genai_prices.Usage(input_tokens=1, output_tokens=1)
 _STANDARD_TIERS = frozenset({"default", "standard", "auto", "on_demand", "scale"})
 
 
@@ -84,6 +86,26 @@ class Pricer:
                     return cost
         return None
 
+    def most(
+        self, provider: str, model: str, *, input_tokens: int, output_tokens: int
+    ) -> float | None:
+        """US dollars that a call of so many tokens costs at most; None where nobody knows.
+
+        Whichever part of the input is written to a cache, whatever kind of text the output is, and
+        in the dearest tier of service.
+        """
+        if (own := self._own.get(model)) is not None:
+            return _own_most(own, input_tokens, output_tokens)
+        kind = self._kinds.get(provider, provider)
+        if kind == SCRIPTED_PROVIDER:
+            return 0.0
+        now = datetime.now(UTC)
+        for url in (self._base_urls.get(provider), None):
+            found = _looked_up(_ONE_EACH, model, _PROVIDER_IDS.get(kind, kind), url, now, {})
+            if found is not None:
+                return most_of(found.model, now, input_tokens, output_tokens)
+        return None
+
 
 def _own_price(usage: Usage, price: PriceConfig) -> float:
     cached = price.input if price.cached is None else price.cached
@@ -98,6 +120,12 @@ def _own_price(usage: Usage, price: PriceConfig) -> float:
         + (usage.output_tokens or 0) * price.output
     )
     return dollars / _MILLION
+
+
+def _own_most(price: PriceConfig, input_tokens: int, output_tokens: int) -> float:
+    kinds = (price.input, price.cached, price.cache_write, price.cache_write_1h)
+    dearest = max(it for it in kinds if it is not None)
+    return (input_tokens * dearest + output_tokens * price.output) / _MILLION
 
 
 def _billed_by_openrouter(call: CallRecord) -> float | None:
@@ -120,7 +148,20 @@ def _list_price(
     call: CallRecord, model: str, provider: str, base_url: str | None, when: datetime
 ) -> float | None:
     assert call.usage is not None
-    tokens, context = _as_priced(call.usage), _context(call)
+    tokens = _as_priced(call.usage)
+    price = _looked_up(tokens, model, provider, base_url, when, _context(call))
+    return None if price is None else float(price.total_price)
+
+
+def _looked_up(
+    tokens: genai_prices.Usage,
+    model: str,
+    provider: str,
+    base_url: str | None,
+    when: datetime,
+    context: dict[str, str],
+) -> PriceCalculation | None:
+    """By the list of the provider at ``base_url``, or without one by that of ``provider``."""
     try:
         if base_url is not None:
             price = genai_prices.calc_price(
@@ -142,7 +183,7 @@ def _list_price(
         return None
     if not _prices_tokens(price.model_price) and not price.model.id.endswith(_FREE):
         return None
-    return float(price.total_price)
+    return price
 
 
 def _context(call: CallRecord) -> dict[str, str]:

@@ -13,7 +13,8 @@ import orjson
 from pacabench.config.load import LoadedConfig, key_names
 from pacabench.config.masking import SHORTEST_SECRET
 from pacabench.config.provider_names import KNOWN_PROVIDERS, PROVIDER_KEYS
-from pacabench.config.schema import AgentConfig, ProviderConfig, ProxyConfig
+from pacabench.config.proxy import ProviderConfig, ProxyConfig
+from pacabench.config.schema import AgentConfig
 from pacabench.config.services import ServiceConfig
 from pacabench.config.yaml_source import MAX_BYTES, YamlError, YamlSource, parse_yaml
 from pacabench.endpoints import base_url_of, bedrock_spec, usable_key

@@ -18,8 +18,8 @@ from pacabench.cassette import (
     read_header,
     start_cassette,
 )
+from pacabench.config.proxy import ProxyConfig
 from pacabench.config.replay import ReplayConfig
-from pacabench.config.schema import ProxyConfig
 from pacabench.errors import CassetteError, UsageError
 from pacabench.events import Listener, Notice
 from pacabench.json_pointer import Pointer, parse_pointer

@@ -121,6 +121,8 @@ class Schedule:
         self._waiting = [_Item(0.0, next(self._turns), attempt) for attempt in planned]
         self._running: set[asyncio.Task[CaseResult]] = set()
         self._cutting = False
+        self._halted: set[str] | None = set()
+        """Agents of which no case is started any more; None: all."""
         self._changed = asyncio.Event()
         self._failed_lately: dict[Outcome, list[_Item]] = defaultdict(list)
         """Since the last attempt that ended otherwise."""
@@ -161,6 +163,22 @@ class Schedule:
         self._waiting = [item for item in self._waiting if item.retries or item.excused]
         heapq.heapify(self._waiting)
         self._changed.set()
+
+    def forgo(self, agent: str | None) -> None:
+        """Start no more cases of ``agent``, or None of any: not again either. Those that run go on.
+
+        Cases that are left out so have no result, and are planned again by the next session.
+        """
+        if agent is None:
+            self._halted = None
+        elif self._halted is not None:
+            self._halted.add(agent)
+        self._waiting = [item for item in self._waiting if not self._is_halted(item)]
+        heapq.heapify(self._waiting)
+        self._changed.set()
+
+    def _is_halted(self, item: _Item) -> bool:
+        return self._halted is None or item.planned.key.agent in self._halted
 
     @property
     def _ending(self) -> bool:
@@ -259,6 +277,8 @@ class Schedule:
         self._failed_agent = item.planned.key.agent
         if result.outcome is Outcome.CANCELLED or self._ending or again == "never":
             return False
+        if self._is_halted(item):
+            return False
         if self._breaker.explains(result.outcome, item.begun) and item.excused < MOST_EXCUSED:
             item.excused += 1
         else:
@@ -282,7 +302,7 @@ class Schedule:
     def _excuse(self, outcome: Outcome) -> None:
         """What failed lately was an outage: it costs no case a retry, and none is given up."""
         for item in self._failed_lately.pop(outcome, ()):
-            if item.excused >= MOST_EXCUSED:
+            if item.excused >= MOST_EXCUSED or (item.given_up and self._is_halted(item)):
                 continue
             item.excused += 1
             if item.given_up:

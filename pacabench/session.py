@@ -14,6 +14,8 @@ from pacabench.aio import finish
 from pacabench.attempt import Workshop, cancelled_result, run_attempt
 from pacabench.benchmark import Benchmark
 from pacabench.breaker import Breaker, BreakerPolicy
+from pacabench.budget.limits import budgets_of, record_of, terms_of
+from pacabench.budget.treasury import Treasury
 from pacabench.checking import Checks
 from pacabench.contest import Contest, open_contest
 from pacabench.events import (
@@ -31,7 +33,7 @@ from pacabench.judging import open_desk
 from pacabench.key_watch import KeyWatch
 from pacabench.ledger import Ledger
 from pacabench.memory import building
-from pacabench.model import CallRecord, CaseResult, Outcome, PlannedAttempt
+from pacabench.model import CallRecord, CaseKey, CaseResult, Outcome, PlannedAttempt
 from pacabench.owner import current_owner
 from pacabench.plan import plan_attempts, plan_cases, planned_counts
 from pacabench.pricing import Pricer
@@ -66,6 +68,8 @@ class RunReport:
     """Somebody asked to stop before the end."""
     gave_up: str | None = None
     """Why it ended before its end by itself: what was down did not come back in time."""
+    over_budget: str | None = None
+    """Why cases are left: the budget of the run, or of an agent, refused a call."""
     decision: DecisionRecord | None = None
     """What ``--stop-when-decided`` found."""
 
@@ -94,6 +98,10 @@ class Job:
     """Somebody was told of the run's id, and cases may have begun."""
     contest: Contest | None = None
     """Of two agents, where the run is to stop once it is decided."""
+    over_budget: str | None = None
+    """What the budget of the run, or of an agent, refused."""
+    decided: set[CaseKey] = field(default_factory=set)
+    """Cases that this session is done with."""
     breaker: Breaker = field(init=False)
     recording: Recording = field(default_factory=Recording)
 
@@ -113,7 +121,8 @@ async def carry_out(job: Job) -> RunReport:
     store, benchmark = job.store, job.benchmark
     for text in (*store.repairs, *benchmark.notices):
         job.listener(Notice("warning", text))
-    limit, epochs = benchmark.selection.limit, benchmark.loaded.config.config.epochs
+    config = benchmark.loaded.config
+    limit, epochs = benchmark.selection.limit, config.config.epochs
     shuffle = store.manifest.run_id if benchmark.selection.stop_when_decided else None
     with building():
         cases = plan_cases(
@@ -122,13 +131,16 @@ async def carry_out(job: Job) -> RunReport:
     keys = [case.key for case in cases]
     if shuffle is not None and not job.retry:  # wrong answers that are made again decide nothing
         job.contest = open_contest(benchmark.names, keys, epochs, store.deciding())
-    pricer = Pricer(benchmark.providers, benchmark.loaded.config.prices)
+    pricer = Pricer(benchmark.providers, config.prices)
+    budgets = budgets_of(config, benchmark.names)
+    treasury = Treasury(budgets, pricer, job.listener)
     ledger = Ledger(
         cost=pricer.cost,
         journal=store.append_call,
         egress_journal=store.append_egress,
         judge_journal=store.append_judge_call,
         listener=job.listener,
+        charge=treasury.take,
     )
     store.import_spool(keys, pricer.cost)
     planned = plan_attempts(
@@ -146,23 +158,32 @@ async def carry_out(job: Job) -> RunReport:
         ),
         config_path=str(benchmark.loaded.path),
         flags=dict(job.flags),
+        budget=record_of(budgets),
     )
-    if planned:
-        proxy = benchmark.loaded.config.config.proxy
+    if store.manifest.budget is not None:
+        treasury.recall(store.calls())
+    if _affordable(planned, treasury):
+        proxy = config.config.proxy
         with open_recording(
             store.run_dir, store.manifest.cassette, keys, proxy, job.listener
         ) as job.recording:
-            async with open_sandbox(benchmark.kind, _context(job, ledger)) as sandbox:
-                store.import_spool(keys, pricer.cost)  # salvaged by it from a dead session
+            async with open_sandbox(benchmark.kind, _context(job, ledger, treasury)) as sandbox:
+                # Salvaged by the sandbox from a dead session.
+                if store.import_spool(keys, pricer.cost) and store.manifest.budget is not None:
+                    treasury.recall(store.calls())
                 store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))
                 ledger.recall(store.calls())
                 book, loaded = ledger.take_judge_call, benchmark.loaded
                 async with open_desk(benchmark.desk, benchmark.judges, loaded, book, job.listener):
                     benchmark.desk.run_check = Checks(sandbox, benchmark.checkers).run
-                    await _work(job, sandbox, planned, ledger)
+                    await _work(job, sandbox, planned, ledger, treasury)
             store.update_manifest(cassette=job.recording.record(store.manifest.cassette))
     else:
         ledger.recall(store.calls())
+    if _is_decided(job) or all(attempt.key in job.decided for attempt in planned):
+        job.over_budget = None  # and if a budget was spent, it was enough
+    elif job.over_budget is None:
+        job.over_budget = next(iter(treasury.spent.values()), None)
     report = _report(job, ledger)
     store.end_session("stopped" if report.left else "finished")
     return report
@@ -175,7 +196,12 @@ def _is_decided(job: Job) -> bool:
     return job.contest is not None and (job.contest.decided or was)
 
 
-def _context(job: Job, ledger: Ledger) -> SandboxContext:
+def _affordable(planned: Sequence[PlannedAttempt], treasury: Treasury) -> Sequence[PlannedAttempt]:
+    """Those of agents that may still spend something."""
+    return [attempt for attempt in planned if not treasury.is_spent(attempt.key.agent)]
+
+
+def _context(job: Job, ledger: Ledger, treasury: Treasury) -> SandboxContext:
     benchmark = job.benchmark
     config = benchmark.loaded.config.config
     watch = KeyWatch(benchmark.providers, job.breaker.end)
@@ -205,6 +231,8 @@ def _context(job: Job, ledger: Ledger) -> SandboxContext:
             retry_for_s=config.proxy.retry_for_seconds, silence_s=config.proxy.silence_seconds
         ),
         tapes=job.recording.tapes,
+        on_ask=treasury.ask,
+        terms=terms_of(benchmark.loaded.config, treasury.budgets),
     )
 
 
@@ -220,7 +248,11 @@ def _most_checks(job: Job) -> int:
 
 
 async def _work(
-    job: Job, sandbox: Sandbox, planned: Sequence[PlannedAttempt], ledger: Ledger
+    job: Job,
+    sandbox: Sandbox,
+    planned: Sequence[PlannedAttempt],
+    ledger: Ledger,
+    treasury: Treasury,
 ) -> None:
     """Run the schedule in an open sandbox; idle workers and teardowns are done with on return."""
     config = job.benchmark.loaded.config.config
@@ -233,17 +265,18 @@ async def _work(
         calls_of=ledger.calls_of,
         keep_log=job.store.keep_log,
         waited_ms=ledger.waited_ms,
+        over_budget=treasury.refusal_of,
         follow=ledger.follow if config.timeout_excludes_provider_wait else None,
     )
-    _announce(job, ledger)
+    _announce(job, ledger, treasury)
     policy = Policy(
         concurrency=config.concurrency,
         max_retries=config.max_retries,
         grace_s=min(GRACE_S, config.timeout_seconds),
     )
     schedule = Schedule(
-        planned,
-        execute=_executor(job, workshop, ledger),
+        _affordable(planned, treasury),
+        execute=_executor(job, workshop, ledger, treasury),
         record=_recorder(job, lambda: schedule.halt()),  # noqa: PLW0108 - not there yet
         abandoned=cancelled_result,
         policy=policy,
@@ -251,6 +284,7 @@ async def _work(
         breaker=job.breaker,
         judge=job.recording.judge,
     )
+    treasury.on_spent = _halter(job, schedule, treasury)
     telling = asyncio.create_task(_tell_of_stop(job, policy.grace_s))
     try:
         await schedule.run()
@@ -265,13 +299,24 @@ async def _work(
                 await sandbox.run_teardown(agent)
 
 
-def _executor(job: Job, workshop: Workshop, ledger: Ledger) -> Execute:
+def _halter(job: Job, schedule: Schedule, treasury: Treasury) -> Callable[[str | None], None]:
+    def halt(agent: str | None) -> None:
+        schedule.forgo(agent)
+        which = "case" if agent is None else "one of its cases"
+        job.listener(Notice("warning", f"{treasury.spent[agent]}; no further {which} is started"))
+
+    return halt
+
+
+def _executor(job: Job, workshop: Workshop, ledger: Ledger, treasury: Treasury) -> Execute:
     async def execute(planned: PlannedAttempt) -> CaseResult:
         ledger.open(planned.attempt_id, planned.key)
+        treasury.open(planned.attempt_id, planned.key.agent)
         job.listener(AttemptStarted(planned.key, planned.number))
         try:
             return await run_attempt(planned, workshop)
         finally:
+            treasury.close(planned.attempt_id)
             ledger.close(planned.attempt_id)
 
     return execute
@@ -281,15 +326,20 @@ def _recorder(job: Job, halt: Callable[[], None]) -> Record:
     async def record(result: CaseResult, will_retry: bool) -> None:
         await job.recording.seal(result)
         await job.store.append_result(result)
+        if not result.decides:
+            job.over_budget = job.over_budget or result.error
+        elif not will_retry:
+            job.decided.add(result.key)
         job.listener(AttemptFinished(result, will_retry))
-        if job.contest is not None and not will_retry and job.contest.take(result):
+        counts = result.decides and not will_retry
+        if job.contest is not None and counts and job.contest.take(result):
             job.listener(Notice("info", f"{job.contest.said()}; no further case is started"))
             halt()
 
     return record
 
 
-def _announce(job: Job, ledger: Ledger) -> None:
+def _announce(job: Job, ledger: Ledger, treasury: Treasury) -> None:
     store, job.announced = job.store, True
     earlier: defaultdict[str, CallFigures] = defaultdict(CallFigures)
     for (agent, _), figures in ledger.usage.items():
@@ -304,6 +354,8 @@ def _announce(job: Job, ledger: Ledger) -> None:
             planned=counts,
             decided=tuple(store.deciding().values()),
             earlier_calls=earlier,
+            budget=treasury.ceiling,
+            spent=treasury.charged,
         )
     )
 
@@ -326,6 +378,7 @@ def _report(job: Job, ledger: Ledger) -> RunReport:
         stopped=job.stop.requested,
         gave_up=job.breaker.gave_up,
         decision=_decision(job, summary),
+        over_budget=job.over_budget,
     )
 
 

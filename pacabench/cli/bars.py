@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from pacabench.budget.wording import spent_of
 from pacabench.cli.figures import short_count, short_duration, short_eta
 from pacabench.cli.tally import AgentTally, Running, Tally
 from pacabench.figures import CallFigures
@@ -53,6 +54,8 @@ def _headline(tally: Tally) -> Text:
     if tally.scripted:
         line.append("  scripted provider (no model answers)", style="magenta")
     line.append(f"  {short_duration(tally.elapsed_s)}", style="dim")
+    for used, most in spent_of(tally.budget, tally.spent):
+        line.append(f"  {used} of {most}", style="dim")
     if tally.stopping:
         line.append("  stopping", style="bold yellow")
     if tally.paused is not None:

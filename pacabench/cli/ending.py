@@ -53,6 +53,8 @@ def exit_code(report: RunReport) -> ExitCode:
     left = report.left or report.infrastructure_left
     if report.stopped and left:
         return ExitCode.INTERRUPTED
+    if report.over_budget is not None:
+        return ExitCode.BUDGET
     gave_up = report.gave_up is not None and left
     return ExitCode.INFRASTRUCTURE if report.infrastructure_left or gave_up else ExitCode.DONE
 
@@ -73,7 +75,10 @@ def next_steps(report: RunReport) -> str:
     """Commands to look further or to go on, ready to be copied."""
     name, total = name_for(report.run_dir), report.summary.total
     steps: list[tuple[str, str]] = []
-    if report.left or report.infrastructure_left:
+    if report.over_budget is not None:
+        text = "go on with the cases that are left, once the budget is raised"
+        steps.append((f"pacabench resume {name}", text))
+    elif report.left or report.infrastructure_left:
         steps.append((f"pacabench resume {name}", "go on with the cases that are left"))
     if total.failed or total.infrastructure:
         steps.append((f"pacabench show {name} --failures", "what went wrong, case by case"))

@@ -33,6 +33,8 @@ class ExitCode(IntEnum):
     """The run ended, and some cases have an infrastructure outcome."""
     GATE = 4
     """``--fail-under`` or ``--fail-on-regression`` did not hold."""
+    BUDGET = 5
+    """The run ended before its end, because a budget is spent."""
     INTERRUPTED = 130
 
 

@@ -3,6 +3,7 @@
 Pure: each function gives text without a newline, or None when there is nothing to say.
 """
 
+from pacabench.budget.wording import spent_of
 from pacabench.cli.figures import short_duration, short_eta
 from pacabench.cli.tally import Tally
 from pacabench.events import (
@@ -68,6 +69,7 @@ def heartbeat_line(tally: Tally) -> str:
     text = f"{tally.decided}/{tally.planned} cases done, {len(running)} running"
     if tally.paused is not None:
         text += f", paused: {printable(tally.paused[:_ERROR_CHARS])}"
+    text += "".join(f", {used} of {most}" for used, most in spent_of(tally.budget, tally.spent))
     if running:
         longest = running[0]
         waited = short_duration(tally.clock() - longest.since_s)
@@ -93,6 +95,8 @@ def _finished(event: AttemptFinished, tally: Tally) -> str:
         text += f"  attempt {result.number}"
     if event.will_retry:
         text += "  will be tried again"
+    if not result.decides:
+        text += "  left for a higher budget"
     if result.error:
         text += f"  {printable(result.error[:_ERROR_CHARS])}"
     return text

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pacabench.amounts import NOTHING, Amount, Ceiling, charge_of
 from pacabench.events import (
     AttemptFinished,
     AttemptStarted,
@@ -78,9 +79,14 @@ class Tally:
     running: dict[CaseKey, Running] = field(default_factory=dict)
     outcomes: dict[CaseKey, Outcome] = field(default_factory=dict)
     """Of decided cases. One that is started again is undecided again."""
+    earlier: dict[CaseKey, Outcome] = field(default_factory=dict)
+    """Of those that are made again, until the new attempt decides."""
     stopping: bool = False
     paused: str | None = None
     """Why no case is started."""
+    budget: Ceiling = field(default_factory=Ceiling)
+    """What the whole run may spend."""
+    spent: Amount = NOTHING
 
     def __post_init__(self) -> None:
         self.preparing_since_s = self.clock()
@@ -99,8 +105,7 @@ class Tally:
             case AttemptFinished(result=result, will_retry=will_retry):
                 self.running.pop(result.key, None)
                 if not will_retry:
-                    self._decide(result)
-                    self.agent(result.key.agent).done_now += 1
+                    self._finish(result)
             case Paused(why=why):
                 self.paused = why
             case Resumed():
@@ -111,6 +116,7 @@ class Tally:
     def _start(self, event: RunStarted) -> None:
         self.run_id, self.sandbox = event.run_id, event.sandbox
         self.started_s = self.clock()
+        self.budget, self.spent = event.budget, event.spent
         self.agents = {name: AgentTally(planned) for name, planned in event.planned.items()}
         for result in event.decided:
             self._decide(result)
@@ -125,6 +131,16 @@ class Tally:
             agent.first_start_s = now_s
         if (earlier := self.outcomes.pop(key, None)) is not None:
             agent.count(earlier, -1)
+            self.earlier[key] = earlier
+
+    def _finish(self, result: CaseResult) -> None:
+        earlier = self.earlier.pop(result.key, None)
+        if result.decides:
+            self._decide(result)
+            self.agent(result.key.agent).done_now += 1
+        elif earlier is not None:
+            self.outcomes[result.key] = earlier
+            self.agent(result.key.agent).count(earlier)
 
     def _decide(self, result: CaseResult | Verdict) -> None:
         self.outcomes[result.key] = result.outcome
@@ -132,6 +148,7 @@ class Tally:
 
     def _add_call(self, metered: MeteredCall) -> None:
         self.agent(metered.key.agent).usage.add(metered)
+        self.spent += charge_of(metered)
 
     def agent(self, name: str) -> AgentTally:
         """The numbers of ``name``, made when they are first asked for."""

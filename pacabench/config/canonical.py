@@ -8,7 +8,8 @@ from pacabench.config.evaluators import PythonConfig, every_part
 from pacabench.config.load import LoadedConfig
 from pacabench.config.masking import digest, hide_secrets
 from pacabench.config.problems import clean, shown
-from pacabench.config.schema import AgentConfig, DatasetConfig, ProviderConfig, ProxyConfig
+from pacabench.config.proxy import ProviderConfig, ProxyConfig
+from pacabench.config.schema import AgentConfig, DatasetConfig
 from pacabench.model import JSON
 from pacabench.user_code import module_file
 
@@ -81,9 +82,21 @@ def _dataset(loaded: LoadedConfig, dataset: DatasetConfig) -> dict[str, Any]:
 def _agent(loaded: LoadedConfig, agent: AgentConfig) -> dict[str, Any]:
     sandbox = loaded.config.sandbox_of(agent)
     plain = {
-        **agent.model_dump(mode="json", exclude={"name", "sandbox", "services"}),
+        **agent.model_dump(
+            mode="json", exclude={"name", "sandbox", "services", "budget", "models"}
+        ),
         "sandbox": sandbox.model_dump(mode="json", exclude={"kind"}),
     }
+    # What a run or an agent may spend in all decides when it ends, and no result.
+    if (case := loaded.config.case_limits_of(agent)).any:
+        budget = loaded.config.budget
+        plain["case_budget"] = {
+            **case.model_dump(mode="json"),
+            "default_max_output": budget.default_max_output,
+            "default_max_input": budget.default_max_input,
+        }
+    if agent.models is not None:
+        plain["models"] = list(agent.models)
     if agent.services:  # by name; runs from before there were any know no such key
         plain["services"] = {
             service.name: service.model_dump(mode="json", exclude={"name"})

@@ -14,13 +14,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from pacabench.config.base import BuildConfig, EnvName, Name, Section, VerbatimText
+from pacabench.config.budget import AgentBudget, BudgetConfig, Limits, ModelPattern
 from pacabench.config.egress import EgressConfig
 from pacabench.config.evaluators import EvaluatorConfig, ExactMatchConfig
-from pacabench.config.provider_names import ProviderName
-from pacabench.config.replay import ReplayConfig
+from pacabench.config.proxy import ProxyConfig
 from pacabench.config.services import ServiceConfig
 from pacabench.config.units import Bytes
-from pacabench.provider_tools import ProviderTool
 
 DUPLICATE_NAME = "duplicate_name"
 """pydantic's name for the fault."""
@@ -188,6 +187,12 @@ class AgentConfig(Section):
         default=(),
         description="Databases and the like, started afresh beside each of its containers.",
     )
+    models: tuple[ModelPattern, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="The models that it may ask for; `*` stands for any text. Default: all.",
+    )
+    budget: AgentBudget = AgentBudget()
     sandbox: SandboxOverrides = SandboxOverrides()
 
 
@@ -250,61 +255,6 @@ class DatasetConfig(Section):
         if self.input_map.input in self.hide:
             raise ValueError("`hide` names the column that is the agent's input")
         return self
-
-
-class ProviderConfig(Section):
-    """A way to one LLM provider."""
-
-    base_url: str | None = Field(
-        default=None, description="As the provider's SDK takes it; OpenAI's with or without /v1."
-    )
-    api_key_env: EnvName | None = Field(
-        default=None, description="Name of the environment variable that holds the key."
-    )
-    rules: Path | None = Field(
-        default=None,
-        description="Only `scripted`: the YAML or JSON file with its rules. Default: it echoes.",
-    )
-    region: str | None = Field(
-        default=None, pattern=r"^[a-z0-9-]{1,40}$", description="Only `bedrock`: the AWS region."
-    )
-
-
-class ProxyConfig(Section):
-    """The metering proxy between agents and providers."""
-
-    enabled: bool = True
-    provider: ProviderName = "openai"
-    base_url: str | None = None
-    api_key_env: EnvName | None = None
-    rules: Path | None = Field(default=None, description="Rules of the `scripted` provider.")
-    region: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,40}$")
-    providers: dict[ProviderName, ProviderConfig] = Field(
-        default_factory=dict,
-        description="Several providers. `provider` names the one that answers where paths are "
-        "shared; each also answers below /NAME.",
-    )
-    allow_provider_tools: tuple[ProviderTool, ...] = Field(
-        default=(),
-        description="What providers may do for agents beside answering, such as `web_search`.",
-    )
-    retry_for_seconds: float = Field(
-        default=120.0, ge=0, le=86400, description="Per call, from its first failure. 0: no retry."
-    )
-    silence_seconds: float = Field(
-        default=600.0, gt=0, le=86400, description="A call ends after so long without a byte."
-    )
-    give_up_after_seconds: float = Field(
-        default=600.0,
-        ge=0,
-        le=7 * 86400,
-        description="A run that is paused for so long ends; `resume` goes on with it.",
-    )
-    replay: ReplayConfig = ReplayConfig()
-    capture: Literal["bodies"] | None = Field(
-        default=None,
-        description="bodies: keep what was said in calls, for `show --case ID --calls`.",
-    )
 
 
 class RunConfig(Section):
@@ -374,6 +324,7 @@ class BenchmarkConfig(Section):
         tuple[DatasetConfig, ...], Field(min_length=1), AfterValidator(_unique_datasets)
     ]
     output: OutputConfig = OutputConfig()
+    budget: BudgetConfig = BudgetConfig()
     prices: dict[Name, PriceConfig] = Field(
         default_factory=dict,
         description="Prices by model, as it was asked for or answered; they win over the list.",
@@ -392,3 +343,7 @@ class BenchmarkConfig(Section):
     def sandbox_of(self, agent: AgentConfig) -> SandboxConfig:
         """The sandbox settings that hold for ``agent``."""
         return agent.sandbox.merged_into(self.sandbox)
+
+    def case_limits_of(self, agent: AgentConfig) -> Limits:
+        """What an attempt of ``agent`` at a case may use."""
+        return self.budget.case if agent.budget.case is None else agent.budget.case

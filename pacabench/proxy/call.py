@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Mapping
 
 from pacabench.model import CallRecord
+from pacabench.proxy.admission import Admission
 from pacabench.proxy.body import RequestBody, read_body
 from pacabench.proxy.client import Client, Refused
 from pacabench.proxy.excerpt import CallText, Excerpt
 from pacabench.proxy.handover import DrainOver, Handover, Parties
+from pacabench.proxy.model_names import is_other_model
 from pacabench.proxy.passage import KeyGuard, request_headers
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.record import MAX_ERROR, CallDraft
@@ -41,6 +43,7 @@ class Call:
         waits: WaitClock,
         repeats: Repeats,
         patience: Patience,
+        admission: Admission,
         path: str,
         headers: Mapping[str, str],
         begin: Callable[[CallDraft], None],
@@ -52,6 +55,7 @@ class Call:
         self._route = route
         self._client = client
         self._waits, self._repeats, self._patience = waits, repeats, patience
+        self._admission = admission
         self._path = path
         self._headers = headers
         self._end, self._notice, self._tell_text = end, notice, tell_text
@@ -69,13 +73,16 @@ class Call:
         self._deadline: asyncio.Timeout | None = None
         self._counted = False
         """Its attempt waits for it."""
+        self._queued = False
+        """It was not let out yet."""
 
     def client_left(self) -> None:
         """The agent hung up: from now on the call is read for its usage only, and not for long."""
         self._client.gone = True
         self._stop_waiting()
         if self._deadline is not None and self._deadline.when() is None:
-            within_s = 0.0 if self._tries.resting else self._patience.drain_s
+            idle = self._queued or self._tries.resting
+            within_s = 0.0 if idle else self._patience.drain_s
             self._deadline.reschedule(asyncio.get_running_loop().time() + within_s)
 
     async def run(self) -> None:
@@ -139,6 +146,9 @@ class Call:
         self._waits.enter()
         self._taped.asked(headers, body)
         try:
+            self._queued = True
+            await self._admission.admit(draft, asked, wire.tool_rules, params.get("model"))
+            self._queued = False
             if not await self._taped.replayed(self._parties, self._handover, body):
                 await self._tries.run(headers, body, facts.body_with_usage)
         except UpstreamError as error:
@@ -188,6 +198,7 @@ class Call:
         draft.usage, draft.usage_source = found.usage, usage_source(found.usage, final=final)
         draft.raw_usage, draft.answered_model = found.raw_usage, found.model
         draft.service_tier, draft.usage_note = found.service_tier, found.note
+        draft.other_model = is_other_model(draft.provider, draft.model, found.model)
         if draft.error is None and found.error is not None:
             draft.error = self._guard.text(found.error)
 

@@ -3,9 +3,10 @@
 Each message is one of the dataclasses below, its class name as ``"type"``. Both ends are ours and
 of the same version; a line that does not decode is an error and not ignored.
 
-    harness -> sidecar   Configure (first line), Bind, Unbind, Shutdown, Answer (to a Find)
-    sidecar -> harness   Ready, LaneUp, LaneDown, Done (echoes ``seq``), Call, Egress, Waited,
-                         Health, Notice, Taped, LeftOut, Find
+    harness -> sidecar   Configure (first line), Bind, Unbind, Decision (to a Question), Answer (to
+                         a Find), Shutdown
+    sidecar -> harness   Ready, LaneUp, LaneDown, Done (echoes ``seq``), Question, Call, Egress,
+                         Waited, Health, Notice, Taped, LeftOut, Find
 
 Every ``Call`` and ``Egress`` of an attempt, and the last ``Waited``, is sent before the ``Done``
 that answers its ``Unbind``. A call's ``Taped`` or ``LeftOut`` comes before its ``Call``.
@@ -13,17 +14,20 @@ End of file on stdin means that the harness died: the sidecar takes no new calls
 under way finish (``ORPHAN_GRACE_S``), and exits. What was not delivered is in the spool.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias, get_args
 
 import orjson
 
-from pacabench.model import CallRecord, EgressRecord, FailedTry, Usage
+from pacabench.egress import EgressRecord
+from pacabench.model import CallRecord, FailedTry, Usage
 from pacabench.proxy import lane as lane_holder
 from pacabench.proxy.excerpt import CallText
 from pacabench.proxy.exchange import Asked, Keeping
 from pacabench.proxy.pacing import State
 from pacabench.proxy.patience import Patience
+from pacabench.proxy.terms import FREE, Ask, Ruling, Terms
 
 LANE_PORT = lane_holder.LANE_PORT
 WEB_PORT = lane_holder.WEB_PORT
@@ -100,6 +104,7 @@ class Bind:
     key: str
     allow: list[str] = field(default_factory=list)
     """Entries of ``sandbox.egress.allow``: what it may reach through the lane's second port."""
+    terms: Terms = FREE
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,20 @@ class Call:
     """An LLM call ended."""
 
     record: CallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """May a call go out? It waits for the ``Decision``, which may take its time."""
+
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to the ``Question`` about the call of this id."""
+
+    ruling: Ruling
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +255,8 @@ Message: TypeAlias = (
     | LaneUp
     | LaneDown
     | Done
+    | Question
+    | Decision
     | Call
     | Egress
     | Text
@@ -272,14 +293,9 @@ def decode(line: bytes) -> Message:
             body["patience"] = Patience(**body["patience"])
             for name, part in (("keeping", Keeping), ("replay", ReplayRules)):
                 body[name] = None if body.get(name) is None else part(**body[name])
-        elif kind is Call:
-            body["record"] = decode_call(body["record"])
-        elif kind is Egress:
-            body["record"] = decode_egress(body["record"])
-        elif kind is Find:
-            body["asked"] = Asked(**body["asked"])
-        elif kind is Text:
-            body["text"] = CallText(**body["text"])
+        elif kind in _PARTS:
+            name, read = _PARTS[kind]
+            body[name] = read(body[name])
         message: Message = kind(**body)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ControlError(f"not a control message: {line[:200]!r}") from error
@@ -297,3 +313,15 @@ def decode_call(body: dict[str, Any]) -> CallRecord:
 def decode_egress(body: dict[str, Any]) -> EgressRecord:
     """A way out from its JSON form (control channel and spool)."""
     return EgressRecord(**body)
+
+
+_PARTS: dict[type[Any], tuple[str, Callable[[dict[str, Any]], Any]]] = {
+    Bind: ("terms", lambda body: Terms(**body)),
+    Question: ("ask", lambda body: Ask(**body)),
+    Decision: ("ruling", lambda body: Ruling(**body)),
+    Call: ("record", decode_call),
+    Egress: ("record", decode_egress),
+    Find: ("asked", lambda body: Asked(**body)),
+    Text: ("text", lambda body: CallText(**body)),
+}
+"""Messages with a field that is no plain value: its name, and how it is read."""

@@ -18,6 +18,7 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 
 from pacabench.model import CallRecord
+from pacabench.proxy.admission import Admission
 from pacabench.proxy.call import Call
 from pacabench.proxy.client import Client
 from pacabench.proxy.control import ProviderSpec
@@ -31,6 +32,7 @@ from pacabench.proxy.routes import Refusal, Route, RouteTable
 from pacabench.proxy.serving import Binding, Lane, LaneServer, UnderWay
 from pacabench.proxy.spool import Spool
 from pacabench.proxy.tapes import Tapes
+from pacabench.proxy.terms import FREE, Ask, Asking, Ruling, Terms
 from pacabench.proxy.waits import WaitClock
 
 UNBIND_GRACE_S = 35.0
@@ -55,6 +57,7 @@ class Gateway:
             milliseconds it did so far: at its end, and with ``live_waits`` at every change.
         patience: how long to bear with providers.
         tapes: what is recorded, and what is answered out of a recording.
+        on_ask: decides about calls of attempts that are bound with limits.
 
     Raises:
         ValueError: the providers do not fit together.
@@ -74,6 +77,7 @@ class Gateway:
         live_waits: bool = False,
         patience: Patience | None = None,
         tapes: Tapes | None = None,
+        on_ask: Asking | None = None,
     ) -> None:
         self._specs = providers
         self._default = default
@@ -86,6 +90,7 @@ class Gateway:
         self._live_waits = live_waits
         self._patience = patience or Patience()
         self._tapes = tapes or Tapes()
+        self._on_ask = on_ask or _ask_nobody
         self._lanes: dict[str, Lane] = {}
         self._stack = AsyncExitStack()
         self._routes: RouteTable | None = None
@@ -143,8 +148,10 @@ class Gateway:
             await entry.server.shutdown(_CLOSE_WITHIN_S)
         self._lanes.pop(lane, None)
 
-    def bind(self, lane: str, attempt_id: str, key: str) -> None:
+    def bind(self, lane: str, attempt_id: str, key: str, terms: Terms = FREE) -> None:
         """From now on calls in ``lane`` that carry ``key`` belong to ``attempt_id``.
+
+        They are held to ``terms``.
 
         Raises:
             ValueError: there is no such lane, or it is bound.
@@ -153,7 +160,8 @@ class Gateway:
         if entry.binding is not None:
             raise ValueError(f"lane {lane!r} is bound to {entry.binding.attempt_id}")
         report = partial(self._on_wait, attempt_id) if self._live_waits else None
-        entry.binding = Binding(attempt_id, key.encode(), WaitClock(report))
+        admission = Admission(terms, self._on_ask)
+        entry.binding = Binding(attempt_id, key.encode(), WaitClock(report), admission)
 
     async def unbind(self, lane: str, *, grace_s: float = UNBIND_GRACE_S) -> None:
         """Refuse further calls of the lane's attempt, and return when all of its are recorded.
@@ -179,6 +187,8 @@ class Gateway:
 
     async def _settle(self, binding: Binding, grace_s: float) -> None:
         await binding.settle(grace_s)
+        if more := binding.unrecorded_denials():
+            self._end(_denied(binding, self._default, more))
         self._on_wait(binding.attempt_id, False, binding.waits.total_ms)
 
     def _lane(self, lane: str) -> Lane:
@@ -211,6 +221,7 @@ class Gateway:
             waits=binding.waits,
             repeats=binding.repeats,
             patience=self._patience,
+            admission=binding.admission,
             path=without_key(request.raw_path),
             headers=request.headers,
             begin=self._begin,
@@ -294,3 +305,14 @@ class Gateway:
 _WHERE = "which is in the variable where the provider's SDK looks for one (OPENAI_API_KEY, ...)"
 _BAD_KEY = "invalid_api_key"
 _NO_ATTEMPT = Refusal(403, "No case is being run here now; calls are refused.", "no_attempt")
+
+
+def _denied(binding: Binding, provider: str, count: int) -> CallRecord:
+    draft = CallDraft(binding.attempt_id, provider, "(several)", end="denied", sent=False)
+    draft.count = count
+    draft.error = f"{count:,} more calls were denied"
+    return draft.record()
+
+
+async def _ask_nobody(ask: Ask) -> Ruling:
+    raise RuntimeError(f"a budget without anybody who keeps it: {ask.attempt_id}")

@@ -45,6 +45,10 @@ class CallDraft:
     usage_note: str | None = None
     estimated: bool = False
     replay: Literal["served", "unmatched"] | None = None
+    other_model: bool = False
+    reserved_tokens: int | None = None
+    reserved_usd: float | None = None
+    count: int = 1
 
     def record(self) -> CallRecord:
         """The record as things stand."""

@@ -11,6 +11,7 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 from aiohttp.web_server import Server
 
+from pacabench.proxy.admission import Admission
 from pacabench.proxy.call import Call
 from pacabench.proxy.client import BodyBudget
 from pacabench.proxy.connection import Connection, served_by
@@ -20,7 +21,7 @@ from pacabench.proxy.waits import WaitClock
 MAX_CONNECTIONS = 512
 """Of one lane. Further ones are closed at once."""
 MAX_DENIED_RECORDS = 100
-"""Of one attempt. Further ones are refused all the same, without a record each."""
+"""Of one attempt. Further ones are refused all the same; one record counts them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,16 +31,23 @@ class Binding:
     attempt_id: str
     key: bytes
     waits: WaitClock
+    admission: Admission
     repeats: Repeats = field(default_factory=Repeats)
     open: bool = True
     """Further calls are taken."""
     denied: int = 0
+    """Calls that were refused, those without a record of their own included."""
     calls: set["UnderWay"] = field(default_factory=set)
 
     def notes_denial(self) -> bool:
         """Whether one more refusal is recorded; then it counts."""
         self.denied += 1
         return self.denied <= MAX_DENIED_RECORDS
+
+    def unrecorded_denials(self) -> int:
+        """How many refusals have no record; asked once, at the end."""
+        count, self.denied = max(0, self.denied - MAX_DENIED_RECORDS), 0
+        return count
 
     async def settle(self, grace_s: float) -> None:
         """Take no further calls; return when all are recorded. They are cut after ``grace_s``."""

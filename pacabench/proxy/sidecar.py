@@ -24,6 +24,7 @@ from pathlib import Path
 from pacabench import __version__
 from pacabench.proxy import control
 from pacabench.proxy.gateway import Gateway
+from pacabench.proxy.questions import Questions
 from pacabench.proxy.spool import Spool
 from pacabench.proxy.tape_link import TapeLink
 from pacabench.proxy.web.addresses import AddressPolicy, own_networks
@@ -131,12 +132,14 @@ class Sidecar:
         channel: ControlChannel,
         gateway: Gateway,
         web: WebGateway,
+        questions: Questions,
         lane_socket: Path,
         tapes: TapeLink,
     ) -> None:
         self._channel = channel
         self._gateway = gateway
         self._web = web
+        self._questions = questions
         self._lane_socket = lane_socket
         self._tape_link = tapes
         self._tasks: set[asyncio.Task[None]] = set()
@@ -154,6 +157,7 @@ class Sidecar:
         try:
             await asyncio.wait({accepting, reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
             self._gateway.refuse_new()
+            self._questions.close()
             await self._web.close()
             await self._gateway.drain(
                 grace_s=SHUTDOWN_GRACE_S if stopping.done() else control.ORPHAN_GRACE_S
@@ -176,6 +180,8 @@ class Sidecar:
                 self._spawn(self._unbind(message))
             elif isinstance(message, control.Answer):
                 self._tape_link.take(message)
+            elif isinstance(message, control.Decision):
+                self._questions.take(message.ruling)
             elif isinstance(message, control.Shutdown):
                 self._stop.set()
             else:
@@ -185,7 +191,7 @@ class Sidecar:
         error = None
         try:
             self._web.bind(message.lane, message.attempt_id, message.allow)
-            self._gateway.bind(message.lane, message.attempt_id, message.key)
+            self._gateway.bind(message.lane, message.attempt_id, message.key, message.terms)
         except ValueError as problem:
             error = str(problem)
         self._channel.send(control.Done(message.seq, error))
@@ -328,6 +334,7 @@ async def _serve_as(
             channel.send(control.Notice("warning", text))
 
         link = TapeLink(first, channel.send, channel.waiting_bytes)
+        questions = Questions(lambda ask: channel.send(control.Question(ask)))
         gateway = Gateway(
             first.providers,
             first.default,
@@ -340,6 +347,7 @@ async def _serve_as(
             live_waits=first.live_waits,
             patience=first.patience,
             tapes=link.tapes,
+            on_ask=questions.ask,
         )
         web = WebGateway(
             lambda record: channel.send(control.Egress(record)),
@@ -348,7 +356,7 @@ async def _serve_as(
             on_notice=notice,
         )
         async with gateway:
-            await Sidecar(channel, gateway, web, lane_socket, link).run()
+            await Sidecar(channel, gateway, web, questions, lane_socket, link).run()
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from pacabench.model import CallRecord, EgressRecord
+from pacabench.egress import EgressRecord
+from pacabench.model import CallRecord
 from pacabench.proxy.control import decode_call, decode_egress
 from pacabench.proxy.record import CallDraft
 

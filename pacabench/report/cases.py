@@ -11,15 +11,9 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from pacabench.egress import CaseEgress
 from pacabench.errors import JournalError, UsageError
-from pacabench.model import (
-    SCRIPTED_PROVIDER,
-    CallRecord,
-    CaseEgress,
-    CaseKey,
-    CaseResult,
-    MeteredCall,
-)
+from pacabench.model import SCRIPTED_PROVIDER, CallRecord, CaseKey, CaseResult, MeteredCall
 from pacabench.report.printable import printable, printable_block, printable_json
 from pacabench.report.tables import FittingTable, name_text, outcome_text
 from pacabench.report.view import RunView
@@ -162,6 +156,8 @@ def _history(history: CaseHistory) -> Iterator[RenderableType]:
 def _attempt(result: CaseResult, said: str) -> Iterator[RenderableType]:
     line = Text.assemble((f"attempt {result.number}  ", "bold"), outcome_text(result.outcome))
     when = datetime.fromtimestamp(result.started_at, UTC).isoformat(sep=" ", timespec="seconds")
+    if not result.decides:
+        line.append(" (counts for nothing)", style="bold yellow")
     line.append(f"  {duration(result.duration_ms)}, started {when}", style="dim")
     yield line
     yield from _fields(
@@ -258,7 +254,7 @@ def _call_row(metered: MeteredCall) -> list[RenderableType]:
     end = call.end + (" (recovered)" if metered.recovered else "")
     return [
         name_text(f"{call.provider} {call.endpoint}"),
-        name_text(call.answered_model or call.model or NONE),
+        _model(call),
         UNKNOWN if call.status is None else str(call.status),
         name_text(": ".join(part for part in (end, call.error, call.usage_note) if part)),
         duration(call.ttft_ms),
@@ -268,6 +264,13 @@ def _call_row(metered: MeteredCall) -> list[RenderableType]:
         _tokens(call, usage.output_tokens if usage else None),
         _cost(metered),
     ]
+
+
+def _model(call: CallRecord) -> Text:
+    """The model that answered; where that was another one, the one that was asked for too."""
+    if call.other_model:
+        return name_text(f"{call.model} -> {call.answered_model}", "bold yellow")
+    return name_text(call.answered_model or call.model or NONE)
 
 
 def _tokens(call: CallRecord, value: int | None) -> str:

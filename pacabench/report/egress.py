@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pacabench.model import CaseEgress, CaseKey, EgressRecord, EgressVerdict
+from pacabench.egress import CaseEgress, EgressRecord, EgressVerdict
+from pacabench.model import CaseKey
 
 MAX_TARGETS = 100
 """Of one case, that have figures of their own."""

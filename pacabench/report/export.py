@@ -11,6 +11,7 @@ import orjson
 
 from pacabench.figures import CallFigures
 from pacabench.model import CaseResult
+from pacabench.report.budget import export_budget
 from pacabench.report.egress import export_egress
 from pacabench.report.view import RunView
 from pacabench.stats import AgentSummary, Interval, PerCase
@@ -104,6 +105,7 @@ def _run(view: RunView) -> dict[str, Any]:
         "python": manifest.python,
         "platform": manifest.platform,
         "prices_version": manifest.prices_version,
+        "budget": export_budget(manifest.budget, view.spending),
         "providers": [provider.model_dump() for provider in manifest.providers],
         "decision": manifest.decision.model_dump() if manifest.decision else None,
         "judge": _judge(view.judge),
@@ -151,6 +153,7 @@ def _agent(view: RunView, summary: AgentSummary) -> dict[str, Any]:
             for name in PerCase.__dataclass_fields__
         },
         "attempts": summary.attempts,
+        "attempts_cut_short": summary.cut_short,
         "cost_per_pass_usd": summary.cost_per_pass_usd,
         **_usage(summary.usage),
         "scripted_calls": summary.usage.scripted_calls,
@@ -211,4 +214,5 @@ def _usage(figures: CallFigures) -> dict[str, Any]:
         "uncounted_calls": figures.uncounted_calls,
         "unpriced_calls": figures.unpriced_calls,
         "estimated_calls": figures.estimated_calls,
+        "other_model_calls": figures.other_model_calls,
     }

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from pacabench.model import EXPORT_MARK, CaseResult
+from pacabench.report.budget import budget_lines
 from pacabench.report.printable import markdown_cell, printable_json
 from pacabench.report.view import RunView
 from pacabench.report.wording import (
@@ -68,6 +69,12 @@ def _facts(view: RunView) -> Iterator[str]:
         "Providers": ", ".join(provider.name for provider in manifest.providers) or "none",
         "PacaBench": manifest.package_version,
         "Configuration": manifest.config_fingerprint or NONE,
+        **{
+            f"Budget of {whose}": spent
+            for whose, _, spent in (
+                line.rpartition(": ") for line in budget_lines(manifest.budget, view.spending)
+            )
+        },
         **{
             f"Profile {name}": kept.profile + (f" ({kept.runtime})" if kept.runtime else "")
             for name, kept in manifest.sandbox.profiles.items()

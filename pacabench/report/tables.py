@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pacabench.model import Outcome
+from pacabench.report.budget import budget_lines
 from pacabench.report.printable import printable
 from pacabench.report.view import RunView
 from pacabench.report.wording import (
@@ -206,6 +207,8 @@ def _headline(view: RunView) -> Text:
         line.append(f", {printable(manifest.sandbox.engine)}")
     names = ", ".join(provider.name for provider in manifest.providers) or "none"
     line.append(f"; providers: {printable(names)}; PacaBench {printable(manifest.package_version)}")
+    for budget in budget_lines(manifest.budget, view.spending):
+        line.append(f"\nbudget of {printable(budget)}")
     line.append("\n")
     return line
 
@@ -283,4 +286,5 @@ def _outcomes(run: RunRecord) -> Counter[Outcome]:
     """Deciding outcomes: from the manifest, or counted where a run did not end in good order."""
     if run.manifest.outcomes is not None:
         return Counter(run.manifest.outcomes)
-    return Counter({verdict.key: verdict.outcome for _, verdict in run.verdicts_file()}.values())
+    verdicts = (verdict for _, verdict in run.verdicts_file() if verdict.decides)
+    return Counter({verdict.key: verdict.outcome for verdict in verdicts}.values())

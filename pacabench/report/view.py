@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pacabench.figures import CallFigures
 from pacabench.memory import building
 from pacabench.model import CaseKey, CaseResult, Verdict
+from pacabench.report.budget import Spending
 from pacabench.report.egress import EgressFigures, add_up_egress
 from pacabench.stats import Summary, summarise
 from pacabench.store import RunRecord
@@ -28,6 +29,8 @@ class RunView:
     """What judging answers took, in all attempts; part of no agent's figures."""
     lost: tuple[str, ...] = ()
     """What the journal had once and has no more, for people."""
+    spending: Spending = field(default_factory=Spending)
+    """What budgets were charged."""
 
     @property
     def is_decided(self) -> bool:
@@ -67,12 +70,15 @@ def read_view(record: RunRecord) -> RunView:
 
     def verdicts() -> Iterator[Verdict]:
         for place, verdict in results:
-            places[verdict.key] = place
+            if verdict.decides:
+                places[verdict.key] = place
             yield verdict
 
     results, calls, ways = record.verdicts_file(), record.calls_file(), record.egress_file()
+    spending = Spending()
     with building():
-        summary = summarise(verdicts(), (call for _, call in calls), record.manifest.planned_cases)
+        charged = spending.through(call for _, call in calls)
+        summary = summarise(verdicts(), charged, record.manifest.planned_cases)
         egress = add_up_egress(way for _, way in ways or ())
     judge = CallFigures()
     for call in record.judge_calls():
@@ -84,4 +90,4 @@ def read_view(record: RunRecord) -> RunView:
         for file in (results, calls, ways)
         if file is not None and file.missing
     )
-    return RunView(record, summary, places, egress, judge, lost)
+    return RunView(record, summary, places, egress, judge, lost, spending)

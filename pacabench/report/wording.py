@@ -100,6 +100,7 @@ def warnings_of(view: RunView) -> list[str]:
             running=view.record.status == "running",
             decision=view.record.manifest.decision,
         ),
+        *_cut_short(total),
         *_not_real(view),
         *_recorded(view),
         *_inexact(total.usage),
@@ -178,6 +179,19 @@ def _unfinished(
     return said
 
 
+def _cut_short(total: AgentSummary) -> list[str]:
+    if not total.cut_short:
+        return []
+    several = "s" * (total.cut_short != 1)
+    text = (
+        f"{total.cut_short:,} attempt{several} ended because the budget of the run or of an agent "
+        "had no room for a call: they count for nothing."
+    )
+    if total.pending:
+        text += " Raise the budget, and `resume` makes those cases anew."
+    return [text]
+
+
 def _not_real(view: RunView) -> list[str]:
     said = []
     if view.summary.scripted:
@@ -242,6 +256,11 @@ def _inexact(figures: CallFigures) -> list[str]:
     if figures.unpriced_calls:
         said.append(
             f"{_calls(figures.unpriced_calls)} without a known price: the true cost is higher."
+        )
+    if figures.other_model_calls:
+        said.append(
+            f"{_calls(figures.other_model_calls)} answered by another model than was asked for: "
+            "`show --case` says by which."
         )
     if figures.failed_calls:
         said.append(f"{_calls(figures.failed_calls)} failed at the provider: not counted.")

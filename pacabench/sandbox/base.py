@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pacabench.config.schema import AgentConfig, SandboxConfig, SandboxProfile
+from pacabench.egress import EgressRecord
 from pacabench.events import Listener
-from pacabench.model import CallRecord, EgressRecord, ExitFacts
+from pacabench.model import CallRecord, ExitFacts
 from pacabench.owner import Owner
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.excerpt import CallText
 from pacabench.proxy.pacing import State
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.tapes import Tapes
+from pacabench.proxy.terms import FREE, Asking, Terms
 
 CallSink = Callable[[CallRecord], None]
 """Gets every LLM call when it ends. Called in the event loop's thread; must not block."""
@@ -86,6 +88,14 @@ class SandboxContext:
     on_egress: EgressSink = lambda _: None
     tapes: Tapes = field(default_factory=Tapes)
     """What is recorded of calls, and what is answered out of a recording."""
+    on_ask: Asking | None = None
+    """Decides about calls of agents whose terms say that they are budgeted."""
+    terms: Mapping[str, Terms] = field(default_factory=dict)
+    """By the agent's name, what its calls are held to; of one that is not there: to nothing."""
+
+    def terms_of(self, agent: SandboxAgent) -> Terms:
+        """What the calls of ``agent`` are held to."""
+        return self.terms.get(agent.name, FREE)
 
     @property
     def web(self) -> bool:

@@ -20,6 +20,7 @@ from pacabench.events import Notice
 from pacabench.model import ExitFacts
 from pacabench.proxy.gateway import Gateway
 from pacabench.proxy.spool import Spool
+from pacabench.proxy.terms import FREE, Terms
 from pacabench.sandbox.base import Sandbox, SandboxAgent, SandboxContext, SandboxFacts, Session
 from pacabench.sandbox.child import Child, ending
 from pacabench.sandbox.environment import agent_variables, virtual_key
@@ -78,6 +79,7 @@ async def open_process_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox
             live_waits=context.live_waits,
             patience=context.patience,
             tapes=context.tapes,
+            on_ask=context.on_ask,
         )
         async with gateway:
             yield ProcessSandbox(context, programs, gateway)
@@ -131,7 +133,8 @@ class ProcessSandbox:
             child = await _spawn(
                 agent, agent.config.command, self._environment(agent, home, variables)
             )
-            session = ProcessSession(child, self._gateway, lane, key, home)
+            terms = self._context.terms_of(agent)
+            session = ProcessSession(child, self._gateway, lane, key, home, terms)
         except OSError as error:
             raise SandboxError(f"agent {agent.name} cannot be started: {error}") from error
         finally:
@@ -201,19 +204,26 @@ class ProcessSession:
     """One agent process and all that it started in its group."""
 
     def __init__(
-        self, child: Child, gateway: Gateway | None, lane: str, key: str, home: Path
+        self,
+        child: Child,
+        gateway: Gateway | None,
+        lane: str,
+        key: str,
+        home: Path,
+        terms: Terms = FREE,
     ) -> None:
         self._child = child
         self._gateway = gateway
         self._lane = lane
         self._key = key
         self._home = home
+        self._terms = terms
         self._facts: ExitFacts | None = None
 
     async def bind(self, attempt_id: str) -> None:
         """See :meth:`pacabench.sandbox.base.Session.bind`."""
         if self._gateway is not None:
-            self._gateway.bind(self._lane, attempt_id, self._key)
+            self._gateway.bind(self._lane, attempt_id, self._key, self._terms)
 
     async def unbind(self) -> None:
         """See :meth:`pacabench.sandbox.base.Session.unbind`."""

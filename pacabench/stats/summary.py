@@ -1,8 +1,9 @@
 """From results and calls to the figures that are shown and exported. Pure, one pass, small memory.
 
 Two books are kept apart. What an agent is *worth* (accuracy, latency) comes from deciding attempts
-only: the last one of each case. What it *cost* (calls, tokens, dollars) comes from every call that
-may have been billed, those of attempts that were retried, cut off or never ended included.
+only: the last one of each case that says something about it. What it *cost* (calls, tokens,
+dollars) comes from every call that may have been billed, those of attempts that were retried, cut
+off or never ended included.
 
 Unknown is not zero: a sum of which no part is known is None, and how many calls are missing in a
 sum stands beside it.
@@ -44,7 +45,6 @@ class CaseFigures:
 
     def decide(self, result: CaseResult | Verdict) -> None:
         """Take a later attempt: from now on it decides. Calls come after all attempts."""
-        self.attempts += 1
         self.attempt_id, self.outcome = result.attempt_id, result.outcome
         self.score = result.evaluation.score if result.evaluation else None
         self.duration_ms = result.duration_ms
@@ -73,9 +73,11 @@ class Counts:
     infrastructure: int
     """Deciding outcomes that are not the agent's doing."""
     pending: int
-    """Cases without any result."""
+    """Cases without a result that decides."""
     attempts: int
     """Results of all attempts, also of those that do not decide."""
+    cut_short: int
+    """Of ``attempts``, those that the budget of the run or the agent ended: they never decide."""
     outcomes: Mapping[Outcome, int]
     """Deciding outcomes."""
     usage: CallFigures
@@ -157,16 +159,23 @@ def summarise(
     """Add up a run.
 
     Args:
-        results: all attempts, in the order in which they ended; the last one of a case decides.
+        results: all attempts, in the order in which they ended. The last one of a case decides,
+            but for those that say nothing about it (``CaseResult.decides``).
         calls: all LLM calls, in any order.
         planned: agent to data set to number of cases. Without it, cases with a result are all.
     """
     cases: dict[CaseKey, CaseFigures] = {}
+    attempts: Counter[CaseKey] = Counter()
+    cut_short: Counter[CaseKey] = Counter()
     for result in results:
-        case = cases.get(result.key)
-        if case is None:
-            case = cases[result.key] = CaseFigures("", result.outcome, None, 0.0)
-        case.decide(result)
+        attempts[result.key] += 1
+        if result.decides:
+            case = cases.get(result.key)
+            if case is None:
+                case = cases[result.key] = CaseFigures("", result.outcome, None, 0.0)
+            case.decide(result)
+        else:
+            cut_short[result.key] += 1
     groups = _Groups(planned or {})
     providers: set[str] = set()
     for metered in calls:
@@ -176,8 +185,13 @@ def summarise(
         else:
             groups.of(metered.key.agent, metered.key.dataset).usage.add(metered)
         providers.add(metered.call.provider)
-    for key, case in cases.items():
-        groups.of(key.agent, key.dataset).take(key, case)
+    for key, number in attempts.items():
+        group = groups.of(key.agent, key.dataset)
+        group.attempts += number
+        group.cut_short += cut_short[key]
+        if (decided := cases.get(key)) is not None:
+            decided.attempts = number
+            group.take(key, decided)
     agents = groups.summaries()
     return Summary(agents, groups.total(), cases, frozenset(providers))
 
@@ -197,8 +211,12 @@ def add_up(
     groups = _Groups(planned)
     deciding: dict[CaseKey, Outcome] = {}
     for result in results:
-        deciding[result.key] = result.outcome
-        groups.of(result.key.agent, result.key.dataset).attempts += 1
+        group = groups.of(result.key.agent, result.key.dataset)
+        group.attempts += 1
+        if result.decides:
+            deciding[result.key] = result.outcome
+        else:
+            group.cut_short += 1
     for key, outcome in deciding.items():
         groups.of(key.agent, key.dataset).outcomes[outcome] += 1
     for (agent, dataset), figures in usage.items():
@@ -211,12 +229,12 @@ class _Group:
     planned: int
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     attempts: int = 0
+    cut_short: int = 0
     usage: CallFigures = field(default_factory=CallFigures)
     judged: list[tuple[CaseKey, CaseFigures]] = field(default_factory=list)
 
     def take(self, key: CaseKey, case: CaseFigures) -> None:
         self.outcomes[case.outcome] += 1
-        self.attempts += case.attempts
         self.usage.merge(case.usage)
         if not case.outcome.is_infrastructure:
             self.judged.append((key, case))
@@ -237,6 +255,7 @@ class _Group:
             "infrastructure": infrastructure,
             "pending": max(0, self.planned - decided),
             "attempts": self.attempts,
+            "cut_short": self.cut_short,
             "outcomes": {
                 outcome: self.outcomes[outcome] for outcome in Outcome if self.outcomes[outcome]
             },
@@ -320,6 +339,7 @@ class _Groups:
             whole.planned += max(group.planned, group.outcomes.total())
             whole.outcomes.update(group.outcomes)
             whole.attempts += group.attempts
+            whole.cut_short += group.cut_short
             whole.judged.extend(group.judged)
             whole.usage.merge(group.usage)
         return whole

@@ -7,8 +7,10 @@ and ``reader`` make the files hold whole lines only. ``docs/journal.md`` says wh
 from pacabench.store.logs import read_log, without_stderr
 from pacabench.store.manifest import (
     AuditRecord,
+    BudgetRecord,
     CassetteRecord,
     DecisionRecord,
+    LimitsRecord,
     Manifest,
     ProfileRecord,
     ProviderRecord,
@@ -33,8 +35,10 @@ from pacabench.store.run_store import RunStore
 __all__ = [
     "AuditRecord",
     "BrokenRun",
+    "BudgetRecord",
     "CassetteRecord",
     "DecisionRecord",
+    "LimitsRecord",
     "Manifest",
     "ProfileRecord",
     "ProviderRecord",

@@ -126,6 +126,24 @@ class CassetteRecord(_Part):
     """Calls of deciding attempts that are missing in what was recorded."""
 
 
+class LimitsRecord(_Part):
+    """What calls may use in all; None is no limit."""
+
+    usd: float | None = None
+    tokens: int | None = None
+    calls: int | None = None
+
+
+class BudgetRecord(_Part):
+    """The limits that the last session kept to."""
+
+    run: LimitsRecord = LimitsRecord()
+    agents: dict[str, LimitsRecord] = Field(default_factory=dict)
+    """Of those agents that have one of their own."""
+    cases: dict[str, LimitsRecord] = Field(default_factory=dict)
+    """By agent: of each attempt at a case."""
+
+
 class Selection(_Part):
     """Which part of the benchmark was asked for. None: all of it."""
 
@@ -199,6 +217,8 @@ class Manifest(_Part):
     """None: nothing was to be decided, or nothing is yet."""
     cassette: CassetteRecord | None = None
     """None: calls went to their providers, and nothing was recorded."""
+    budget: BudgetRecord | None = None
+    """None: nothing was limited."""
     outcomes: dict[Outcome, int] | None = None
     """Deciding outcomes at the end of the last session; None while one works or after a crash."""
     sessions: tuple[Session, ...] = ()

@@ -10,8 +10,9 @@ from typing import BinaryIO, Generic, TypeVar
 
 import msgspec
 
+from pacabench.egress import CaseEgress
 from pacabench.errors import JournalError
-from pacabench.model import CaseEgress, CaseResult, MeteredCall, Verdict
+from pacabench.model import CaseResult, MeteredCall, Verdict
 from pacabench.store.files import file_error, open_regular
 from pacabench.store.lines import VERSION, durable_of, is_whole, version_of, whole_within
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from pacabench.egress import CaseEgress
 from pacabench.errors import JournalError, RunNotFoundError
-from pacabench.model import CaseEgress, CaseResult, MeteredCall, Verdict
+from pacabench.model import CaseResult, MeteredCall, Verdict
 from pacabench.owner import Owner
 from pacabench.store.lock import lock_holder
 from pacabench.store.manifest import Manifest, has_manifest, read_manifest

@@ -10,9 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pacabench.egress import CaseEgress
 from pacabench.errors import JournalError, UsageError
 from pacabench.memory import building
-from pacabench.model import CallRecord, CaseEgress, CaseKey, CaseResult, MeteredCall, Verdict
+from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall, Verdict
 from pacabench.owner import Owner, current_owner
 from pacabench.store.commit import GroupCommit
 from pacabench.store.files import (
@@ -167,8 +168,8 @@ class RunStore:
         self.close()
 
     def deciding(self) -> dict[CaseKey, Verdict]:
-        """The last attempt of each case that has one."""
-        return {result.key: result for result in self.results}
+        """The last attempt of each case that says something about it."""
+        return {result.key: result for result in self.results if result.decides}
 
     def attempts_made(self) -> Counter[CaseKey]:
         """How many attempts of each case have a result."""

@@ -3,12 +3,11 @@
 import secrets
 from typing import Any
 
+from pacabench.egress import CaseEgress, EgressRecord
 from pacabench.model import (
     CallRecord,
-    CaseEgress,
     CaseKey,
     CaseResult,
-    EgressRecord,
     Evaluation,
     MeteredCall,
     Outcome,

@@ -15,6 +15,7 @@ from pacabench.errors import EvaluatorError, SandboxError, SandboxUnavailableErr
 from pacabench.evaluators.base import Evaluator
 from pacabench.model import (
     JSON,
+    BudgetScope,
     CallRecord,
     Case,
     CaseKey,
@@ -69,6 +70,7 @@ class Bench:
     start_failures: Sequence[Exception | None] = ()
     calls: list[CallRecord] = field(default_factory=list)
     logs: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    over_budget: tuple[BudgetScope, str] | None = None
 
     def __post_init__(self) -> None:
         self.sandbox = FakeSandbox(
@@ -81,6 +83,7 @@ class Bench:
             timeout_s=self.timeout_s,
             calls_of=lambda attempt: [c for c in self.calls if c.attempt_id == attempt],
             keep_log=self.keep_log,
+            over_budget=lambda _: self.over_budget,
         )
 
     async def keep_log(self, attempt_id: str, log: bytes, stderr: str) -> str | None:
@@ -362,3 +365,24 @@ class TestUnrecovered:
     @pytest.mark.parametrize("status", [400, 404, 413, 422])
     def test_what_the_agent_asked_wrongly_is_its_own_fault(self, status: int) -> None:
         assert unrecovered([fake_call(status=status)]) is None
+
+
+class TestBudget:
+    @pytest.mark.parametrize("scope", ["run", "agent", "case"])
+    @pytest.mark.parametrize(
+        "act",
+        [Act.answers("answer 1"), Act.crashes(), Act(exit_code=0), Act(calls=(FAILED_CALL,))],
+        ids=["a right answer", "a crash", "nothing", "a provider's failure"],
+    )
+    async def test_a_refused_call_is_what_counts_whatever_came_after(
+        self, scope: BudgetScope, act: Act
+    ) -> None:
+        bench = Bench(playing(act), timeout_s=1.0, over_budget=(scope, "no room"))
+        found = await bench.attempt()
+        assert (found.outcome, found.error) == (Outcome.BUDGET_EXCEEDED, "no room")
+        assert (found.budget, found.decides) == (scope, scope == "case")
+        assert found.evaluation is None
+
+    async def test_its_answer_is_kept(self) -> None:
+        found = await Bench(playing(Act.answers("x")), over_budget=("case", "no room")).attempt()
+        assert found.output == "x"

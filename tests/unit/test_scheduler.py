@@ -273,6 +273,54 @@ class TestStop:
         assert recorder.results == []
 
 
+class TestForgo:
+    async def test_of_one_agent_leaves_its_cases_and_makes_all_others(self) -> None:
+        recorder = Recorder()
+
+        async def execute(planned: PlannedAttempt) -> CaseResult:
+            await asyncio.sleep(0)
+            if planned.key.agent == "poor":
+                it.forgo("poor")
+            return result(planned, Outcome.PASSED)
+
+        planned = [
+            each for pair in zip(plan(4, "poor"), plan(4, "rich"), strict=True) for each in pair
+        ]
+        it = schedule(planned, execute, recorder, concurrency=1)
+        await it.run()
+        assert Counter(key.agent for key in recorder.deciding) == {"poor": 1, "rich": 4}
+
+    async def test_of_all_lets_running_cases_finish_however_long_they_take(self) -> None:
+        recorder, gate = Recorder(), asyncio.Event()
+        begun: list[PlannedAttempt] = []
+
+        async def execute(planned: PlannedAttempt) -> CaseResult:
+            begun.append(planned)
+            if len(begun) == 1:
+                it.forgo(None)
+                await asyncio.sleep(0.05)  # longer than the grace period of a stop
+                gate.set()
+            await gate.wait()
+            return result(planned, Outcome.PASSED)
+
+        it = schedule(plan(9), execute, recorder, concurrency=2, grace_s=0.01)
+        await it.run()
+        assert len(begun) in (1, 2)
+        assert set(recorder.deciding.values()) == {Outcome.PASSED}
+        assert len(recorder.results) == len(begun)
+
+    async def test_what_infrastructure_failed_is_left_too(self) -> None:
+        recorder = Recorder()
+
+        async def execute(planned: PlannedAttempt) -> CaseResult:
+            it.forgo(None)
+            return result(planned, Outcome.SANDBOX_ERROR)
+
+        it = schedule(plan(3), execute, recorder, concurrency=1)
+        await it.run()
+        assert recorder.retried == [False]
+
+
 class TestFatalErrors:
     async def test_the_first_one_ends_the_run_and_comes_out_bare(self) -> None:
         recorder = Recorder()

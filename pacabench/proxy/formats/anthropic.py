@@ -31,6 +31,7 @@ MODEL = Endpoint("models.retrieve", "GET", "/models/{model}", _BETA)
 
 _ERROR_TYPES = {
     401: "authentication_error",
+    402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",

@@ -23,6 +23,7 @@ CONVERSE = Endpoint("converse", "POST", "/model/{model}/converse")
 
 _ERROR_TYPES = {
     400: "ValidationException",
+    402: "ServiceQuotaExceededException",
     404: "ResourceNotFoundException",
     429: "ThrottlingException",
     503: "ServiceUnavailableException",

@@ -42,6 +42,7 @@ MODEL = Endpoint("models.retrieve", "GET", "/models/{model}", _ALT, _ALT_VALUES)
 _STATUSES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
+    402: "FAILED_PRECONDITION",
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     408: "DEADLINE_EXCEEDED",

@@ -39,9 +39,12 @@ MODEL = Endpoint("models.retrieve", "GET", "/models/{model}")
 
 _PROVIDER_GAVE_UP = frozenset({"server_error", "rate_limit_exceeded"})
 _LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
-_ERROR_TYPES = {401: "authentication_error", 429: "rate_limit_error"} | dict.fromkeys(
-    range(500, 600), "server_error"
-)
+_ERROR_TYPES = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    429: "rate_limit_error",
+} | dict.fromkeys(range(500, 600), "server_error")
 
 
 class OpenAIFormat:

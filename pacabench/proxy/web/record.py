@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 
-from pacabench.model import EgressRecord, EgressVerdict
+from pacabench.egress import EgressRecord, EgressVerdict
 
 MAX_TEXT = 300
 """Characters of a host or a detail that are recorded."""

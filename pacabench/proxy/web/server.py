@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from pacabench.allow_list import parse_rule
-from pacabench.model import EgressRecord
+from pacabench.egress import EgressRecord
 from pacabench.proxy.spool import Spool
 from pacabench.proxy.web.addresses import AddressPolicy
 from pacabench.proxy.web.passage import Outside, Passage, Permit

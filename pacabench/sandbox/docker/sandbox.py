@@ -12,6 +12,7 @@ from pacabench.config.schema import SandboxConfig
 from pacabench.errors import ImageError, SandboxError, SandboxUnavailableError
 from pacabench.events import Notice, Preparing
 from pacabench.proxy.control import LANE_PORT, WEB_PORT
+from pacabench.proxy.terms import FREE, Terms
 from pacabench.sandbox.base import (
     AgentProfile,
     Sandbox,
@@ -239,6 +240,7 @@ class DockerSandbox:
             doing=f"starting agent {agent.name!r}",
             rooted=not profile_of(agent.sandbox).own_user,
             allow=agent.sandbox.allowed_web,
+            terms=self._plan.context.terms_of(agent),
         )
 
     async def open(
@@ -250,19 +252,20 @@ class DockerSandbox:
         doing: str,
         rooted: bool = False,
         allow: Sequence[str] = (),
+        terms: Terms = FREE,
         alter: Alteration | None = None,
     ) -> DockerSession:
         """Start a container in a free lane; ``make_box`` gets the lane and the virtual key.
 
         ``rooted``: its agent runs as root, and so needs a lane that no other agent comes into.
-        ``allow``: what of the web it may reach.
+        ``allow``: what of the web it may reach. ``terms``: what its calls are held to.
         Only the audit gives ``alter``: its positive controls take one protection away.
 
         Raises:
             SandboxError, SandboxUnavailableError: as :meth:`start`.
         """
         labels = self._plan.labels
-        lane, key, session = await self._enter(services, allow, rooted=rooted)
+        lane, key, session = await self._enter(services, allow, terms, rooted=rooted)
         try:
             body = agent_container(make_box(lane, key), labels.of(role))
             body = alter(body) if alter is not None else body
@@ -278,7 +281,12 @@ class DockerSandbox:
         return session
 
     async def _enter(
-        self, services: Sequence[ServicePlan], allow: Sequence[str] = (), *, rooted: bool
+        self,
+        services: Sequence[ServicePlan],
+        allow: Sequence[str] = (),
+        terms: Terms = FREE,
+        *,
+        rooted: bool,
     ) -> tuple[Lane, str | None, DockerSession]:
         """A lane, its virtual key, and a session in it that has nothing started yet."""
         runtime = await self._supervisor.runtime()
@@ -288,7 +296,7 @@ class DockerSandbox:
         bound_by = key or (virtual_key() if allow else None)
         engine = self._plan.engine
         beside = Services(engine, services, self._starts)
-        return lane, key, DockerSession(engine, runtime, lane, bound_by, beside, allow)
+        return lane, key, DockerSession(engine, runtime, lane, bound_by, beside, allow, terms)
 
     async def _in_turn(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async with self._starts:

@@ -9,6 +9,7 @@ from typing import Any
 from pacabench.aio import finish, settle
 from pacabench.errors import SandboxError
 from pacabench.model import ExitFacts
+from pacabench.proxy.terms import FREE, Terms
 from pacabench.sandbox.base import STDOUT_LIMIT_BYTES
 from pacabench.sandbox.docker import containers
 from pacabench.sandbox.docker.attach import Attachment, attach
@@ -41,6 +42,7 @@ class DockerSession:
         key: str | None,
         services: Services,
         allow: Sequence[str] = (),
+        terms: Terms = FREE,
     ) -> None:
         self._engine = engine
         self._runtime = runtime
@@ -49,6 +51,7 @@ class DockerSession:
         """None: there is neither a provider nor the web, and nothing is ever bound."""
         self._allow = allow
         """Of the web."""
+        self._terms = terms
         self._services = services
         self._trouble: str | None = None
         """With a service."""
@@ -124,8 +127,9 @@ class DockerSession:
         self._in_case = True
         if self._key is not None:
             self._attempt = attempt_id
-            lane_id = self._lane.lane_id
-            await self._runtime.sidecar.bind(lane_id, attempt_id, self._key, self._allow)
+            await self._runtime.sidecar.bind(
+                self._lane.lane_id, attempt_id, self._key, self._allow, self._terms
+            )
 
     async def unbind(self) -> None:
         """See :meth:`pacabench.sandbox.base.Session.unbind`."""

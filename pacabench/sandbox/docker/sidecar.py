@@ -12,11 +12,13 @@ from typing import Self
 
 from pacabench import events
 from pacabench.aio import settle
+from pacabench.egress import EgressRecord
 from pacabench.errors import SandboxError
-from pacabench.model import CallRecord, EgressRecord
+from pacabench.model import CallRecord
 from pacabench.proxy import control
 from pacabench.proxy.control import Bind, Configure, Done, LaneDown, LaneUp, Unbind
 from pacabench.proxy.pacing import State
+from pacabench.proxy.terms import FREE, Ask, Terms
 from pacabench.sandbox.base import SandboxContext
 from pacabench.sandbox.docker.attach import Attachment
 from pacabench.sandbox.docker.tape_desk import TapeDesk
@@ -58,6 +60,7 @@ class Sidecar:
         self._seq = 0
         self._last_error = ""
         self._reader: asyncio.Task[None] | None = None
+        self._deciding: set[asyncio.Task[None]] = set()
         self.lost = asyncio.Event()
         """The sidecar ended, or cannot be understood any more."""
 
@@ -72,7 +75,7 @@ class Sidecar:
         trace: TracebackType | None,
     ) -> None:
         assert self._reader is not None
-        await settle({self._reader})
+        await settle({self._reader, *self._deciding})
         await self._tape_desk.close()
         self._give_up()
 
@@ -108,17 +111,20 @@ class Sidecar:
         """Stop following ``lane``."""
         self._lanes.pop(lane, None)
 
-    async def bind(self, lane: str, attempt_id: str, key: str, allow: Sequence[str]) -> None:
+    async def bind(
+        self, lane: str, attempt_id: str, key: str, allow: Sequence[str], terms: Terms = FREE
+    ) -> None:
         """Count calls in ``lane`` that carry ``key`` for ``attempt_id``.
 
-        What ``allow`` lists of the web is open to it.
+        They are held to ``terms``. What ``allow`` lists of the web is open to it.
 
         Raises:
             SandboxError: the sidecar or the lane is gone.
         """
         self._delivered[attempt_id] = set()
         error = await self._request(
-            lambda seq: Bind(seq, lane, attempt_id, key, list(allow)), within_s=BIND_WITHIN_S
+            lambda seq: Bind(seq, lane, attempt_id, key, list(allow), terms),
+            within_s=BIND_WITHIN_S,
         )
         if error is not None:
             raise SandboxError(f"the sidecar refused an attempt: {error}")
@@ -201,10 +207,8 @@ class Sidecar:
             case LaneUp(lane) | LaneDown(lane) if lane in self._lanes:
                 known = self._lanes[lane]
                 (known.up if isinstance(message, LaneUp) else known.down).set()
-            case control.Text(text):
-                self._context.on_text(text)
-            case control.Waited(attempt_id, waiting, total_ms):
-                self._context.on_wait(attempt_id, waiting, total_ms)
+            case control.Question() | control.Text() | control.Waited():
+                self._take_of_attempt(message)
             case control.Health(provider, state, why):
                 self._note_health(provider, state, why)
             case control.Ready():
@@ -218,6 +222,23 @@ class Sidecar:
         if level == "error":
             self._last_error = text
         self._listener(events.Notice("warning", f"sidecar: {text}"))
+
+    def _take_of_attempt(self, message: control.Question | control.Text | control.Waited) -> None:
+        match message:
+            case control.Question(ask):
+                deciding = asyncio.create_task(self._decide(ask))
+                self._deciding.add(deciding)
+                deciding.add_done_callback(self._deciding.discard)
+            case control.Text(text):
+                self._context.on_text(text)
+            case control.Waited(attempt_id, waiting, total_ms):
+                self._context.on_wait(attempt_id, waiting, total_ms)
+
+    async def _decide(self, ask: Ask) -> None:
+        """Answer a question, however long that takes. What waits here waits for other calls."""
+        if self._context.on_ask is not None:
+            ruling = await self._context.on_ask(ask)
+            await self._attachment.write(control.encode(control.Decision(ruling)))
 
     def _settle_reply(self, seq: int, error: str | None) -> None:
         reply = self._replies.get(seq)

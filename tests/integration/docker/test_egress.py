@@ -16,7 +16,7 @@ import docker
 import pytest
 
 from pacabench.aio import finish
-from pacabench.model import EgressRecord
+from pacabench.egress import EgressRecord
 from pacabench.sandbox.base import SandboxAgent, Session
 from pacabench.sandbox.docker import runtime
 from pacabench.sandbox.docker.engine import Engine

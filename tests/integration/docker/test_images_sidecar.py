@@ -69,6 +69,7 @@ def test_the_proxy_starts_from_byte_code_and_finds_its_libraries(image: str) -> 
         "__init__.py",
         "__pycache__",
         "allow_list.py",
+        "egress.py",
         "model.py",
         "provider_tools.py",
         "proxy",

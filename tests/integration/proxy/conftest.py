@@ -20,6 +20,7 @@ from pacabench.proxy.gateway import Gateway
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.spool import Spool
 from pacabench.proxy.tapes import Tapes
+from pacabench.proxy.terms import FREE, Asking, Terms
 from pacabench.testing import FakeProvider
 
 ONE_TRY = Patience(retry_for_s=0)
@@ -117,12 +118,20 @@ def open_bench() -> OpenBench:
         quiet: bool = True,
         tapes: Tapes | None = None,
         attempt: str = ATTEMPT,
+        terms: Terms = FREE,
+        on_ask: Asking | None = None,
+        on_call: Callable[[CallRecord], None] = lambda _: None,
     ) -> AsyncIterator[Bench]:
         made = Bench()
+
+        def take(record: CallRecord) -> None:
+            on_call(record)
+            made.records.append(record)
+
         gateway = Gateway(
             specs,
             specs[0].name,
-            made.records.append,
+            take,
             spool,
             on_notice=made.notices.append,
             on_text=made.texts.append,
@@ -131,12 +140,13 @@ def open_bench() -> OpenBench:
             live_waits=live_waits,
             patience=patience,
             tapes=tapes,
+            on_ask=on_ask,
         )
         async with gateway:
             sock = loopback_socket()
             made.gateway, made.port = gateway, sock.getsockname()[1]
             await gateway.add_lane("lane-1", sock)
-            gateway.bind("lane-1", attempt, VIRTUAL_KEY)
+            gateway.bind("lane-1", attempt, VIRTUAL_KEY, terms)
             yield made
         assert not (quiet and made.notices)
 

@@ -354,7 +354,8 @@ class TestFlood:
                 assert status_of(await it.send_raw(raw("/nope"))) == 404
                 bad = raw("/v1/chat/completions", body=b"[]")
                 assert status_of(await it.send_raw(bad)) == 400
-        assert len(it.records) == 3
+        assert [call.count for call in it.records] == [1, 1, 1, 7]
+        assert it.records[-1].error == "7 more calls were denied"
 
     async def test_what_is_no_http_ends_the_connection(
         self, open_bench: OpenBench, caplog: pytest.LogCaptureFixture

@@ -49,6 +49,12 @@ class TestExitCode:
         whole = replace(report(Outcome.PASSED), gave_up="provider p is down")
         assert exit_code(whole) is ExitCode.DONE
 
+    def test_a_spent_budget_has_a_code_of_its_own(self, report: Callable[..., RunReport]) -> None:
+        spent = replace(report(Outcome.SANDBOX_ERROR, pending=2), over_budget="it is spent")
+        assert exit_code(spent) is ExitCode.BUDGET
+        assert "once the budget is raised" in next_steps(spent)
+        assert exit_code(replace(spent, stopped=True)) is ExitCode.INTERRUPTED
+
     @pytest.mark.parametrize(
         ("outcomes", "pending", "stopped", "code"),
         [

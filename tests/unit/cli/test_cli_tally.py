@@ -1,9 +1,17 @@
 """Counting a run from its events."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
 from typing import Any
 
+from rich.console import Console
+
+from pacabench.amounts import PICO, Amount, Ceiling
+from pacabench.cli.bars import Frame, draw
+from pacabench.cli.lines import heartbeat_line
 from pacabench.cli.tally import Tally
+from pacabench.config.budget import Limits
 from pacabench.events import AttemptFinished, AttemptStarted, CallFinished, RunStarted, Stopping
 from pacabench.figures import CallFigures
 from pacabench.model import CaseKey, CaseResult, MeteredCall, Outcome, Usage
@@ -110,3 +118,28 @@ class TestTime:
         tally = Tally()
         tally.add(Stopping(30))
         assert tally.stopping
+
+
+class TestBudget:
+    def test_an_attempt_that_a_budget_cut_short_decides_nothing(
+        self, result: Result, key: Key
+    ) -> None:
+        tally = Tally()
+        tally.add(started({"a": 2}, result(Outcome.FAILED)))
+        cut = replace(result(Outcome.BUDGET_EXCEEDED, number=2), budget="run")
+        tally.add(AttemptStarted(key(), 2))
+        assert tally.decided == 0
+        tally.add(AttemptFinished(cut, will_retry=False))
+        assert (tally.decided, tally.agents["a"].failed) == (1, 1)
+        assert not tally.running
+
+    def test_what_is_spent_stands_in_the_bars_and_the_sign_of_life(self, call: Call) -> None:
+        tally = Tally()
+        budget = Ceiling.of(Limits(usd=2, calls=9))
+        earlier = Amount(calls=1, pico=PICO // 2)
+        tally.add(RunStarted("r", "docker", {"a": 3}, (), budget=budget, spent=earlier))
+        tally.add(CallFinished(call(Usage(input_tokens=5, output_tokens=2), 0.25)))
+        assert "$0.75 of $2.00, 2 of 9 calls" in heartbeat_line(tally)
+        console = Console(width=120, record=True, file=StringIO())
+        console.print(draw(tally, Frame(width=120, height=24)))
+        assert "$0.75 of $2.00  2 of 9 calls" in console.export_text()

@@ -8,15 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from pacabench.model import (
-    CaseEgress,
-    CaseResult,
-    Evaluation,
-    ExitFacts,
-    MeteredCall,
-    Outcome,
-    Usage,
-)
+from pacabench.egress import CaseEgress
+from pacabench.model import CaseResult, Evaluation, ExitFacts, MeteredCall, Outcome, Usage
 from pacabench.report.view import RunView, read_view
 from pacabench.store import Manifest, RunStore, load_run
 from pacabench.testing.records import (

@@ -18,17 +18,18 @@ RUN = {
     "dataset_revisions", "judge",
     "agent_fingerprints", "config_fingerprint", "audit", "decision",
     "package_version", "python", "platform", "prices_version", "providers", "scripted", "sessions",
-    "cassette",
+    "cassette", "budget",
 }  # fmt: skip
 USAGE = {
     "calls", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost_usd",
     "cost_incomplete", "uncounted_calls", "unpriced_calls", "estimated_calls",
+    "other_model_calls",
 }  # fmt: skip
 AGENT = USAGE | {
     "name", "dataset", "cases", "passed", "failed", "infrastructure", "pending", "outcomes",
     "accuracy", "latency_p50_ms", "latency_p95_ms", "attempts", "scripted_calls", "failed_calls",
     "denied_calls", "sandbox_profile", "sdk_retries", "accuracy_ci95", "repeats", "per_case",
-    "cost_per_pass_usd", "not_run",
+    "cost_per_pass_usd", "not_run", "attempts_cut_short",
     "replayed_calls", "unmatched_calls",
 }  # fmt: skip
 CASE = USAGE | {
@@ -85,7 +86,7 @@ class TestFigures:
             "latency_p50_ms": 300.0, "calls": 3, "input_tokens": 300, "output_tokens": 21,
             "cached_tokens": 120, "reasoning_tokens": 9, "cost_usd": 0.75,
             "cost_incomplete": False, "uncounted_calls": 0, "unpriced_calls": 0,
-            "estimated_calls": 0,
+            "estimated_calls": 0, "other_model_calls": 0, "attempts_cut_short": 0,
             "failed_calls": 1, "denied_calls": 0, "scripted_calls": 0, "sdk_retries": 0,
             "replayed_calls": 0, "unmatched_calls": 0,
         }  # fmt: skip
@@ -117,7 +118,7 @@ class TestFigures:
             "input_tokens": 100, "output_tokens": 7, "cached_tokens": 40, "reasoning_tokens": 3,
             "cost_usd": 0.25, "cost_incomplete": False, "uncounted_calls": 0, "unpriced_calls": 0,
             "egress": cases["agent", "case-1"]["egress"],  # below
-            "estimated_calls": 0,
+            "estimated_calls": 0, "other_model_calls": 0,
         }  # fmt: skip
         wrong = cases["agent", "case-2"]
         assert (wrong["outcome"], wrong["attempts"], wrong["calls"]) == ("failed", 2, 2)

@@ -323,3 +323,35 @@ class TestAddUp:
         found = add_up([result.verdict for result in results], usage, plan)
         assert list(found.agents) == [counts(agent) for agent in whole.agents]
         assert found.total == counts(whole.total)
+
+
+class TestCutShort:
+    def test_attempts_that_a_budget_ended_decide_nothing_and_cost_what_they_cost(self) -> None:
+        first, second = fake_key("case-1"), fake_key("case-2")
+        right = fake_result(first)
+        cut = [
+            fake_result(key, Outcome.BUDGET_EXCEEDED, budget=scope)
+            for key, scope in ((first, "run"), (second, "agent"))
+        ]
+        calls = [fake_metered(result, 0.5) for result in (right, *cut)]
+        found = only(summarise([right, *cut], calls, {"agent": {"data": 2}}))
+        assert (found.passed, found.failed, found.pending) == (1, 0, 1)
+        assert (found.attempts, found.cut_short) == (3, 2)
+        assert found.usage.cost_usd == 1.5
+        assert found.accuracy == 1.0
+
+    def test_one_that_the_budget_of_its_case_ended_decides_it(self) -> None:
+        over = fake_result(fake_key(), Outcome.BUDGET_EXCEEDED, budget="case")
+        found = only(summarise([fake_result(), over], []))
+        assert (found.failed, found.cut_short) == (1, 0)
+
+
+def test_other_models_and_counted_refusals_add_up() -> None:
+    result = fake_result()
+    calls = [
+        fake_metered(result, other_model=True),
+        fake_metered(result, end="denied", status=None),
+        fake_metered(result, end="denied", status=None, count=40),
+    ]
+    usage = only(summarise([result], calls)).usage
+    assert (usage.calls, usage.other_model_calls, usage.denied_calls) == (1, 1, 41)

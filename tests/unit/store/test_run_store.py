@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pacabench.egress import CaseEgress
 from pacabench.errors import JournalError, RunLockedError, UsageError
-from pacabench.model import CaseEgress, CaseResult, ExitFacts, MeteredCall, Outcome, new_attempt_id
+from pacabench.model import CaseResult, ExitFacts, MeteredCall, Outcome, new_attempt_id
 from pacabench.store import RunStore, load_run
 from pacabench.store.lines import encode, seal
 from pacabench.store.logs import read_log

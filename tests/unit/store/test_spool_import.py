@@ -8,15 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pacabench.egress import CaseEgress, EgressRecord
 from pacabench.errors import JournalError
-from pacabench.model import (
-    CallRecord,
-    CaseEgress,
-    CaseKey,
-    CaseResult,
-    EgressRecord,
-    new_attempt_id,
-)
+from pacabench.model import CallRecord, CaseKey, CaseResult, new_attempt_id
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.spool import Spool
 from pacabench.store import RunStore, load_run

@@ -30,6 +30,7 @@ PARTS = (
     "__init__.py",
     "allow_list.py",
     "json_pointer.py",
+    "egress.py",
     "model.py",
     "provider_tools.py",
     "proxy",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pacabench.model import EgressRecord
+from pacabench.egress import EgressRecord
 from pacabench.proxy.spool import Spool
 from pacabench.proxy.web.addresses import AddressPolicy
 from pacabench.proxy.web.server import WebGateway

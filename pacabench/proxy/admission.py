@@ -1,0 +1,83 @@
+"""Whether a call may go out: by the models that its attempt may ask for, and by its budgets."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pacabench.model import FREE_ENDPOINTS
+from pacabench.proxy.body import RequestBody
+from pacabench.proxy.ceilings import bound_of
+from pacabench.proxy.client import Refused
+from pacabench.proxy.model_names import asked_models, is_allowed
+from pacabench.proxy.record import CallDraft
+from pacabench.proxy.terms import Ask, Asking, Terms
+from pacabench.proxy.tools.rules import ToolRules
+from pacabench.proxy.tools.search import ways_out
+
+OVER_BUDGET, NOT_ALLOWED = 402, 403
+"""No SDK tries one of these again."""
+_LISTS = frozenset({"models", "models.retrieve"})
+_MODELS_SHOWN = 20
+
+
+class Admission:
+    """Asked by each call of an attempt, before anything of it goes out.
+
+    Args:
+        terms: what the attempt is held to.
+        asking: asks the harness.
+    """
+
+    def __init__(self, terms: Terms, asking: Asking) -> None:
+        self._terms = terms
+        self._asking = asking
+
+    async def admit(
+        self, draft: CallDraft, asked: RequestBody, rules: ToolRules, path_model: str | None
+    ) -> None:
+        """Return when the call may go out; ``draft`` then says what was reserved for it.
+
+        ``rules`` tell what of a request the provider would do by itself, ``path_model`` is the
+        model that its path is for, if any.
+
+        Raises:
+            Refused: it may not.
+        """
+        if not self._terms.limit_anything or draft.endpoint in _LISTS:
+            return
+        self._check_models(draft, asked.said)
+        if self._terms.budgeted and draft.endpoint not in FREE_ENDPOINTS:
+            found = ways_out(rules, asked.said, path_model)
+            beyond = [f"{it.tool} at {it.where}" for it in found]
+            await self._reserve(draft, asked, beyond)
+
+    def _check_models(self, draft: CallDraft, request: Mapping[str, Any]) -> None:
+        allowed = self._terms.models
+        if allowed is None:
+            return
+        for model in asked_models(draft.model, request):
+            if not is_allowed(model, allowed):
+                listed = ", ".join(allowed[:_MODELS_SHOWN])
+                asked = "A request that names no model" if model is None else f"Model {model!r}"
+                raise Refused(
+                    NOT_ALLOWED,
+                    f"{asked} is not allowed in this benchmark. Allowed: {listed}.",
+                    "model_not_allowed",
+                )
+
+    async def _reserve(self, draft: CallDraft, asked: RequestBody, beyond: Sequence[str]) -> None:
+        bound = bound_of(draft.provider, draft.endpoint, asked, self._terms, beyond)
+        ruling = await self._asking(
+            Ask(
+                draft.call_id,
+                draft.attempt_id,
+                draft.provider,
+                draft.model,
+                bound.input_tokens,
+                bound.output_tokens,
+                bound.doubt,
+            )
+        )
+        if ruling.refusal is not None:
+            raise Refused(OVER_BUDGET, ruling.refusal, "budget_exceeded")
+        draft.reserved_tokens = ruling.reserved_tokens
+        draft.reserved_usd = ruling.reserved_usd

@@ -18,7 +18,8 @@ config:
   cache_directory: {cache}
   proxy: {{base_url: "{url}", api_key_env: CANARY_KEY}}
 sandbox: {sandbox}
-agents: [{{name: curious, command: python agent.py, env: {{MINE: "${{CANARY_KEY}}", SEALED: "{sealed}"}}}}]
+agents:
+- {{name: curious, command: python agent.py, env: {{MINE: "${{CANARY_KEY}}", SEALED: "{sealed}"}}}}
 datasets: [{{name: words, source: words.jsonl}}]
 """
 AGENT = '''\

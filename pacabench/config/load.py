@@ -44,7 +44,7 @@ class LoadedConfig:
 
     def resolve(self, path: Path) -> Path:
         """A path of the configuration, absolute."""
-        return (self.project / path).resolve()
+        return (self.project / path.expanduser()).resolve()
 
     @property
     def output_directory(self) -> Path:

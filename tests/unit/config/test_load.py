@@ -262,3 +262,11 @@ datasets: [{name: d, source: s}]
         assert first.build.context == Path("sub")
         assert second.image == "common"
         assert second.memory == 1024**3
+
+
+def test_a_tilde_is_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    text = "name: x\nagents: [{name: a, command: c}]\ndatasets: [{name: d, source: s}]\n"
+    (tmp_path / "pacabench.yaml").write_text(text + "config: {cache_directory: ~/.cache/p}\n")
+    loaded = load_config(tmp_path / "pacabench.yaml", environ={})
+    assert loaded.cache_directory == tmp_path / "home" / ".cache" / "p"

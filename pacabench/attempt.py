@@ -13,8 +13,10 @@ from pacabench.errors import EvaluatorError, ProviderError, SandboxError
 from pacabench.evaluators.base import Evaluator
 from pacabench.evaluators.desk import ATTEMPT
 from pacabench.model import (
+    JSON,
     BudgetScope,
     CallRecord,
+    Case,
     CaseResult,
     Evaluation,
     ExitFacts,
@@ -176,14 +178,26 @@ async def _judge(
         outcome, error = _without_answer(facts, workshop.timeout_s)
         return _blame(outcome, error, None, facts.calls)
     evaluator = workshop.evaluators[planned.key.dataset]
-    ATTEMPT.set(planned.attempt_id)
+    attempt_id = planned.attempt_id
+    return await judge_answer(evaluator, planned.case, answer.output, facts.calls, attempt_id)
+
+
+async def judge_answer(
+    evaluator: Evaluator,
+    case: Case,
+    output: JSON,
+    calls: Sequence[CallRecord],
+    attempt_id: str,
+) -> tuple[Outcome, str | None, Evaluation | None]:
+    """What an answer is worth; ``calls`` are those of its attempt."""
+    ATTEMPT.set(attempt_id)
     try:
-        evaluation = await evaluator.evaluate(planned.case, answer.output)
+        evaluation = await evaluator.evaluate(case, output)
     except (EvaluatorError, ProviderError) as problem:
         return Outcome.EVALUATOR_ERROR, str(problem), None
     if evaluation.passed:
         return Outcome.PASSED, None, evaluation
-    return _blame(Outcome.FAILED, None, evaluation, facts.calls)
+    return _blame(Outcome.FAILED, None, evaluation, calls)
 
 
 def _without_answer(facts: _Facts, timeout_s: float) -> tuple[Outcome, str]:

@@ -11,7 +11,13 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pacabench.config.canonical import canonical
-from pacabench.config.evaluators import CommandConfig, LlmJudgeConfig, PythonConfig, every_part
+from pacabench.config.evaluators import (
+    CommandConfig,
+    EvaluatorConfig,
+    LlmJudgeConfig,
+    PythonConfig,
+    every_part,
+)
 from pacabench.config.load import LoadedConfig
 from pacabench.config.problems import nearest
 from pacabench.config.schema import AgentConfig, DatasetConfig, SandboxConfig, SandboxKind
@@ -150,6 +156,43 @@ async def load_benchmark(
         default_provider=default,
         notices=notices,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedData:
+    """A data set and what judges answers to it."""
+
+    dataset: Dataset
+    evaluator: Evaluator
+    config: EvaluatorConfig
+
+
+async def load_judged(
+    loaded: LoadedConfig,
+    names: Iterable[str],
+    *,
+    desk: Desk,
+    evaluator: EvaluatorConfig | None,
+    revisions: Mapping[str, str],
+) -> dict[str, JudgedData]:
+    """Data sets and evaluators alone, without any agent; ``evaluator`` in place of their own.
+
+    Evaluators find on ``desk`` what they need.
+
+    Raises:
+        UsageError: no data set of such a name.
+        ConfigError, DatasetError: as they say.
+    """
+    found = {}
+    for item in _selected("dataset", loaded.config.datasets, names):
+        config = evaluator or item.evaluator
+        judge = make_evaluator(config, loaded.project, desk)
+        check = CaseCheck(judge)
+        revision = revisions.get(item.name)
+        dataset = await _load(item, loaded, lambda _: None, check.take, revision=revision)
+        check.finish()
+        found[item.name] = JudgedData(dataset, judge, config)
+    return found
 
 
 def _first(item: DatasetConfig, selection: Selection) -> int | None:

@@ -20,6 +20,7 @@ _MODULES = {
     "resume": "running",
     "retry": "running",
     "show": "showing",
+    "score": "scoring",
     "compare": "comparing",
     "export": "exporting",
     "show-config": "project",

@@ -7,7 +7,7 @@ import orjson
 import typer
 
 from pacabench.cli.exit import ExitCode, say_error
-from pacabench.cli.options import AsJson, Config, RunName, RunsDir, chosen
+from pacabench.cli.options import AsJson, Config, RunName, RunsDir, ScoresName, chosen
 from pacabench.cli.output import plain_json, result_console, write_bytes
 from pacabench.cli.runs import locate_runs, view_run
 from pacabench.errors import UsageError
@@ -57,14 +57,15 @@ def compare(  # noqa: PLR0917 - typer reads arguments and options off its parame
     limit: Annotated[
         int, typer.Option("--limit", min=1, metavar="N", help="At most N flipped cases by name.")
     ] = 20,
+    scores: ScoresName = None,
     as_json: AsJson = False,
     config: Config = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Compare two runs, or two agents of one, paired by case."""
     where = locate_runs(runs_dir, config)
-    a = view_run(run_a, where)
-    b = view_run(run_b, where) if run_b is not None else a
+    a = view_run(run_a, where, scores)
+    b = view_run(run_b, where, scores) if run_b is not None else a
     pairs = _agents(a, agents) if run_b is None else _pairs(a, b, agents)
     known = [name for name in datasets_in(a) if name in datasets_in(b)]
     found = compare_runs(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pacabench.cli.options import Config, RunName, RunsDir
+from pacabench.cli.options import Config, RunName, RunsDir, ScoresName
 from pacabench.cli.output import plain_json, write_bytes, write_file, write_result
 from pacabench.cli.runs import locate_runs, view_run
 from pacabench.errors import UsageError
@@ -50,11 +50,12 @@ def export(
     include_cases: Annotated[
         bool, typer.Option("--include-cases", help="Every case with its answer, not only figures.")
     ] = False,
+    scores: ScoresName = None,
     config: Config = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Write a run's results to stdout or a file."""
-    view = view_run(run, locate_runs(runs_dir, config))
+    view = view_run(run, locate_runs(runs_dir, config), scores)
     to_stdout = output is None or str(output) == "-"
     if format_ is ExportFormat.INSPECT:
         _export_inspect(view, None if to_stdout else output)

@@ -134,6 +134,10 @@ ReplayOrRecord = Annotated[
     ),
 ]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run id, or a unique part of it.")]
+ScoresName = Annotated[
+    str | None,
+    typer.Option("--scores", metavar="NAME", help="By scores that `pacabench score` made."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 
 

@@ -10,6 +10,7 @@ from pacabench.config.load import load_config
 from pacabench.errors import ConfigError, RunNotFoundError
 from pacabench.report.view import RunView, read_view
 from pacabench.store.record import RunRecord, find_run, list_runs, load_run
+from pacabench.store.scores import read_scores
 
 _DEFAULT = Path("runs")
 
@@ -36,14 +37,19 @@ def locate_runs(runs_dir: Path | None, config: Path | None) -> Path:
         return _DEFAULT.absolute()
 
 
-def view_run(name: str, runs_dir: Path) -> RunView:
+def view_run(name: str, runs_dir: Path, scores: str | None = None) -> RunView:
     """The run that ``name`` means, added up; what it has lost is said on stderr.
 
+    By its first scores, or by those that are called ``scores``.
+
     Raises:
+        UsageError: there are no scores of that name.
         RunNotFoundError: none, or more than one.
         JournalError: a file of it is damaged or cannot be read.
     """
-    view = read_view(load_run(find(name, runs_dir)))
+    record = load_run(find(name, runs_dir))
+    again = read_scores(record.run_dir, scores) if scores is not None else None
+    view = read_view(record, again)
     for text in view.lost:
         say_warning(text)
     return view

@@ -7,7 +7,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from pacabench.cli.options import AsJson, Config, RunsDir
+from pacabench.cli.options import AsJson, Config, RunsDir, ScoresName
 from pacabench.cli.output import plain_json, result_console, write_bytes, write_result
 from pacabench.cli.runs import find, locate_runs, view_run
 from pacabench.errors import UsageError
@@ -45,6 +45,7 @@ def show(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="At most N runs or cases.")
     ] = None,
+    scores: ScoresName = None,
     as_json: AsJson = False,
     config: Config = None,
     runs_dir: RunsDir = None,
@@ -65,9 +66,10 @@ def show(
     if case is not None:
         _show_case(load_run(find(run, where)), case, calls=calls, as_json=as_json)
     elif as_json:
-        _write_json(_view_json(view_run(run, where), cases=cases, failed=failed, limit=limit))
+        view = view_run(run, where, scores)
+        _write_json(_view_json(view, cases=cases, failed=failed, limit=limit))
     else:
-        _print_view(view_run(run, where), cases=cases, failed=failed, limit=limit)
+        _print_view(view_run(run, where, scores), cases=cases, failed=failed, limit=limit)
 
 
 def _show_runs(where: Path, limit: int | None, *, as_json: bool) -> None:

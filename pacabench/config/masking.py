@@ -71,9 +71,9 @@ def hide_secrets(
 ) -> Any:
     """``value`` (plain data of a configuration) with every secret in it replaced.
 
-    A variable below ``env`` or ``args`` is one by its name; any other text where it holds one of
-    ``secrets`` or a URL's user part. ``stand_in`` gets the text and the same text masked, and
-    returns what is put there.
+    A variable below ``env`` or ``args`` is one by its name, and ``api_key`` is; any other text
+    where it holds one of ``secrets`` or a URL's user part. ``stand_in`` gets the text and the same
+    text masked, and returns what is put there.
     """
     if isinstance(value, dict):
         return {
@@ -85,5 +85,6 @@ def hide_secrets(
     if not isinstance(value, str) or not value:
         return value
     is_variable = path[-2:-1] in {("env",), ("args",)}
-    masked = MASK if is_variable and looks_secret(path[-1]) else mask(value, secrets)
+    is_key = path[-1:] == ("api_key",) or (is_variable and looks_secret(path[-1]))
+    masked = MASK if is_key else mask(value, secrets)
     return value if masked == value else stand_in(value, masked)

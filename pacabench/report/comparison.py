@@ -8,7 +8,6 @@ import orjson
 
 from pacabench.config.canonical import differences
 from pacabench.errors import UsageError
-from pacabench.model import JSON
 from pacabench.report.view import RunView
 from pacabench.report.wording import cases_of
 from pacabench.stats.comparison import Comparison, Side, compare_sides, sides_of
@@ -138,8 +137,7 @@ def _expected(view: RunView, agent: str, dataset: str) -> dict[str, bytes]:
 
 def _warnings(a: RunView, b: RunView, datasets: Sequence[str]) -> Iterator[str]:
     for name in datasets:
-        evaluators = [_evaluator(view, name) for view in (a, b)]
-        if evaluators[0] != evaluators[1]:
+        if a.evaluator(name) != b.evaluator(name):
             yield f"Data set `{name}` was judged by another evaluator: the accuracies differ by it."
     for name in sorted(set(datasets_in(a)) ^ set(datasets_in(b))):
         yield f"Data set `{name}` is in one run alone: left out."
@@ -158,10 +156,6 @@ def _warnings(a: RunView, b: RunView, datasets: Sequence[str]) -> Iterator[str]:
     kinds = [view.record.manifest.sandbox.kind for view in (a, b)]
     if kinds[0] != kinds[1]:
         yield f"The sandboxes differ ({kinds[0]}, {kinds[1]}): latencies may be due to that."
-
-
-def _evaluator(view: RunView, dataset: str) -> JSON:
-    return view.record.manifest.config.get("datasets", {}).get(dataset, {}).get("evaluator")
 
 
 def _incomplete(

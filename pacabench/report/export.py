@@ -109,6 +109,7 @@ def _run(view: RunView) -> dict[str, Any]:
         "providers": [provider.model_dump() for provider in manifest.providers],
         "decision": manifest.decision.model_dump() if manifest.decision else None,
         "judge": _judge(view.judge),
+        "scores": dataclasses.asdict(view.scores.head) if view.scores else None,
         "scripted": view.summary.scripted,
         "cassette": (
             manifest.cassette.model_dump(exclude={"directory"}) if manifest.cassette else None

@@ -193,9 +193,8 @@ def _target(expected: JSON) -> str | list[str]:
 
 
 def _scorer(view: RunView, dataset: str) -> str:
-    """The evaluator's type, as the run was begun with."""
-    configured = view.record.manifest.config.get("datasets", {}).get(dataset, {})
-    return str((configured.get("evaluator") or {}).get("type") or "evaluator")
+    """The evaluator's type."""
+    return str(view.evaluator(dataset).get("type") or "evaluator")
 
 
 def _model(agent: str) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pacabench.figures import CallFigures
 from pacabench.memory import building
@@ -11,6 +12,7 @@ from pacabench.report.budget import Spending
 from pacabench.report.egress import EgressFigures, add_up_egress
 from pacabench.stats import Summary, summarise
 from pacabench.store import RunRecord
+from pacabench.store.scores import Scores
 
 _NUMBER = re.compile(r"([0-9]{1,18})")
 
@@ -31,6 +33,8 @@ class RunView:
     """What the journal had once and has no more, for people."""
     spending: Spending = field(default_factory=Spending)
     """What budgets were charged."""
+    scores: Scores | None = None
+    """Another judgement than the first, by which everything here goes."""
 
     @property
     def is_decided(self) -> bool:
@@ -51,7 +55,14 @@ class RunView:
         Raises:
             JournalError: the file cannot be read any more.
         """
-        return self.record.results_file().at(self._places[key] for key in keys)
+        results = self.record.results_file().at(self._places[key] for key in keys)
+        return map(self.scores.result, results) if self.scores else results
+
+    def evaluator(self, dataset: str) -> dict[str, Any]:
+        """What judged, as the configuration has it; empty where nobody knows."""
+        again = self.scores.head.evaluators.get(dataset) if self.scores else None
+        configured = self.record.manifest.config.get("datasets", {}).get(dataset, {})
+        return again or configured.get("evaluator") or {}
 
 
 def _natural(text: str) -> list[str | int]:
@@ -60,8 +71,8 @@ def _natural(text: str) -> list[str | int]:
     return [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
-def read_view(record: RunRecord) -> RunView:
-    """Read and add up ``record``.
+def read_view(record: RunRecord, scores: Scores | None = None) -> RunView:
+    """Read and add up ``record``, by its first scores or by ``scores``.
 
     Raises:
         JournalError: a file is damaged or cannot be read.
@@ -72,7 +83,7 @@ def read_view(record: RunRecord) -> RunView:
         for place, verdict in results:
             if verdict.decides:
                 places[verdict.key] = place
-            yield verdict
+            yield scores.verdict(verdict) if scores else verdict
 
     results, calls, ways = record.verdicts_file(), record.calls_file(), record.egress_file()
     spending = Spending()
@@ -90,4 +101,4 @@ def read_view(record: RunRecord) -> RunView:
         for file in (results, calls, ways)
         if file is not None and file.missing
     )
-    return RunView(record, summary, places, egress, judge, lost, spending)
+    return RunView(record, summary, places, egress, judge, lost, spending, scores)

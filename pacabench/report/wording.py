@@ -9,6 +9,7 @@ from pacabench.report.view import RunView
 from pacabench.stats import AgentSummary, Interval
 from pacabench.stats.repeats import Repeats
 from pacabench.store import DecisionRecord
+from pacabench.store.scores import Scores, ScoresHead
 
 _SECOND_MS = 1000.0
 _MINUTE_MS = 60_000.0
@@ -93,7 +94,9 @@ def repeated(repeats: Repeats) -> str:
 def warnings_of(view: RunView) -> list[str]:
     """What a reader of the figures has to know first, one sentence each."""
     total, run_id = view.summary.total, view.record.run_id
+    again = [] if view.scores is None else _judged_again(view, view.scores)
     return [
+        *again,
         *_unfinished(
             total,
             run_id,
@@ -127,6 +130,24 @@ def dangers_of(view: RunView) -> list[str]:
 
 def _names(agents: Iterable[str]) -> str:
     return ", ".join(f"`{agent}`" for agent in agents)
+
+
+def judged_again(head: ScoresHead) -> str:
+    """That the figures are not by the scores that the run was given first."""
+    kinds = ", ".join(f"{name}: {config.get('type')}" for name, config in head.evaluators.items())
+    return f"Answers were judged again ({kinds}): scores `{head.name}` of {head.at}."
+
+
+def _judged_again(view: RunView, scores: Scores) -> list[str]:
+    since = sum(
+        case.attempt_id not in scores.by_attempt
+        for key, case in view.summary.cases.items()
+        if key.dataset in scores.head.evaluators and case.score is not None
+    )
+    said = [judged_again(scores.head)]
+    if since:
+        said.append(f"{cases_of(since)} run since then, and by their first scores.")
+    return said
 
 
 def decided(decision: DecisionRecord) -> str:

@@ -116,3 +116,37 @@ def test_a_run_of_two_agents_stops_when_it_is_decided(small: Any) -> None:
     compared = small.run("compare", "race", "-a", "second,first", "--json")
     assert any("was decided" in text for text in json.loads(compared.out)["warnings"])
     assert "skipped" in small.run("export", "race", "--format", "junit").out
+
+
+def test_answers_are_judged_again_and_the_first_scores_stay(small: Any) -> None:
+    assert small.run("run", "--run-id", "night", "-q").code == 0
+    before = small.lines("night")
+    agent = small.path / "agent.py"
+    agent.unlink()  # no agent runs
+    ended = small.run("score", "night", "--evaluator", "{type: regex, pattern: ^w}")
+    assert ended.code == 0, ended.err
+    assert "scores `scores-1`" in ended.out
+    assert "1 case now passed (first, words): c3" in ended.out
+    assert "2 cases no longer passed (first, words): c1, c2" in ended.out
+    assert small.lines("night") == before
+
+    export = json.loads(small.run("export", "night", "--scores", "scores-1").out)
+    assert export["run"]["scores"]["evaluators"]["words"]["type"] == "regex"
+    assert [row["passed"] for row in export["agents"]] == [1, 1]
+    assert json.loads(small.run("export", "night").out)["agents"][0]["passed"] == 2
+    shown = small.run("show", "night", "--scores", "scores-1").out
+    assert "33.3%" in shown
+    assert "judged again (words: regex)" in shown
+
+    again = small.run("score", "night", "--json", "--name", "same")
+    found = json.loads(again.out)
+    assert (found["judged"], found["scores"]["name"]) == (6, "same")
+    assert [row["to_failed"] + row["to_passed"] for row in found["agents"]] == [[], []]
+    assert small.run("score", "night", "--name", "same").code == 2
+    wrong = small.run("score", "night", "--evaluator", "{type: nmeric}")
+    assert wrong.code == 2
+
+    small.cases({"case_id": "c1", "input": "one", "expected": "other"})
+    changed = small.run("score", "night")
+    assert changed.code == 1
+    assert "was about other data" in changed.err

@@ -9,7 +9,7 @@ import yaml
 
 from pacabench.config.canonical import canonical, differences
 from pacabench.config.load import LoadedConfig, load_config
-from pacabench.config.masking import MASK, looks_secret, mask
+from pacabench.config.masking import MASK, hide_secrets, looks_secret, mask
 from pacabench.config.schema import BenchmarkConfig
 from pacabench.config.show import describe, json_schema, render_yaml
 
@@ -178,3 +178,10 @@ class TestDifferences:
 def test_what_is_shown_is_yaml(tmp_path: Path) -> None:
     described = describe(load(tmp_path))
     assert yaml.safe_load(render_yaml(described)) == described
+
+
+def test_a_judges_key_is_masked_wherever_a_configuration_is_kept_or_shown() -> None:
+    plain = {"datasets": [{"evaluator": {"of": [{"api_key": "short", "api_key_env": "NAME"}]}}]}
+    hidden = hide_secrets(plain, frozenset(), lambda _, masked: masked)
+    part = hidden["datasets"][0]["evaluator"]["of"][0]
+    assert part == {"api_key": "***", "api_key_env": "NAME"}

@@ -16,7 +16,7 @@ RUN = {
     "id", "name", "description", "version", "author", "status", "started", "finished", "sandbox",
     "engine", "sandbox_profiles", "sandbox_weaknesses", "image_digests", "dataset_hashes",
     "dataset_revisions", "judge",
-    "agent_fingerprints", "config_fingerprint", "audit", "decision",
+    "agent_fingerprints", "config_fingerprint", "audit", "decision", "scores",
     "package_version", "python", "platform", "prices_version", "providers", "scripted", "sessions",
     "cassette", "budget",
 }  # fmt: skip

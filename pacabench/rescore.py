@@ -1,0 +1,172 @@
+"""``pacabench score``: the answers of a run are judged again, and no agent runs.
+
+What is judged is each case's deciding attempt, where it has an answer: by the evaluators that the
+configuration has now, against the cases that the run was about.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pacabench import __version__
+from pacabench.attempt import judge_answer
+from pacabench.benchmark import JudgedData, load_judged
+from pacabench.config.evaluators import EvaluatorConfig
+from pacabench.config.load import load_config
+from pacabench.config.masking import hide_secrets
+from pacabench.errors import RunChangedError, UsageError
+from pacabench.evaluators.desk import Desk
+from pacabench.events import Listener
+from pacabench.figures import CallFigures
+from pacabench.judging import Book, judge_specs, open_desk
+from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall, Outcome
+from pacabench.store import RunRecord, utc_now
+from pacabench.store.scores import JudgeFigures, Rescore, ScoresHead, write_scores
+
+
+@dataclass(frozen=True, slots=True)
+class RescoreRequest:
+    """What to judge again, and by what."""
+
+    name: str
+    """Of the new scores."""
+    config_path: Path | None = None
+    """Where the configuration lies; None: where the run was begun with it."""
+    datasets: Sequence[str] | None = None
+    """None: all of the run."""
+    evaluator: EvaluatorConfig | None = None
+    """In place of those of the configuration."""
+
+
+async def rescore(
+    record: RunRecord, request: RescoreRequest, listener: Listener = lambda _: None
+) -> int:
+    """Judge, keep the scores in the run's directory, and return how many answers there were.
+
+    Raises:
+        RunChangedError: a data set is not what the run was about.
+        ConfigError, DatasetError, UsageError: as they say.
+        JournalError: results cannot be read, or scores not be kept.
+    """
+    manifest = record.manifest
+    if record.status == "running":
+        raise UsageError(f"a harness is at work on run {record.run_id}; score it when it is done.")
+    path = request.config_path or Path(manifest.config_path)
+    loaded = await asyncio.to_thread(load_config, path, flags=manifest.flags)
+    names = request.datasets or tuple(manifest.dataset_hashes)
+    desk = Desk()
+    data = await load_judged(
+        loaded,
+        names,
+        desk=desk,
+        evaluator=request.evaluator,
+        revisions=manifest.dataset_revisions,
+    )
+    _refuse_changes(record, data)
+    spent = CallFigures()
+    specs = judge_specs(loaded, [item.config for item in data.values()])
+    async with open_desk(desk, specs, loaded, _book(spent), listener):
+        concurrency = loaded.config.config.concurrency
+        scores = [score async for score in _judged(record, data, concurrency)]
+    head = ScoresHead(
+        name=request.name,
+        at=utc_now(),
+        package_version=__version__,
+        evaluators={name: _plain(data[name].config, loaded.secrets) for name in names},
+        judge=JudgeFigures(
+            calls=spent.calls,
+            failed_calls=spent.failed_calls,
+            input_tokens=spent.input_tokens,
+            output_tokens=spent.output_tokens,
+            cost_usd=spent.cost_usd,
+        )
+        if specs
+        else None,
+    )
+    await asyncio.to_thread(write_scores, record.run_dir, head, scores)
+    return len(scores)
+
+
+def _book(spent: CallFigures) -> Book:
+    """Judges' calls are added up; they are no agent's, and in no journal of the run."""
+    nobody = CaseKey("", "", "")
+    return lambda call, cost_usd: spent.add(MeteredCall(nobody, call, cost_usd))
+
+
+def _plain(config: EvaluatorConfig, secrets: frozenset[str]) -> dict[str, Any]:
+    """As it is kept and exported: without keys."""
+    plain: dict[str, Any] = hide_secrets(
+        config.model_dump(mode="json"), secrets, lambda _, masked: masked
+    )
+    return plain
+
+
+def _refuse_changes(record: RunRecord, data: Mapping[str, JudgedData]) -> None:
+    """The answers are to questions of other days where a data set has changed."""
+    known = record.manifest.dataset_hashes
+    changed = [
+        f"  {name}: {known.get(name)} -> {item.dataset.digest}"
+        for name, item in data.items()
+        if known.get(name) != item.dataset.digest
+    ]
+    if changed:
+        raise RunChangedError(
+            f"run {record.run_id} was about other data:\n" + "\n".join(changed) + "\n"
+            "Its answers cannot be judged by these. Bring the data back as they were, or leave the "
+            "data set out with -d."
+        )
+
+
+async def _judged(
+    record: RunRecord, data: Mapping[str, JudgedData], concurrency: int
+) -> AsyncIterator[Rescore]:
+    """Every deciding attempt with an answer; so many at a time, in the order of the file."""
+    results = record.results_file().at(_deciding(record, data))
+    places = {
+        name: {case_id: place for place, case_id in enumerate(item.dataset.case_ids)}
+        for name, item in data.items()
+    }
+    calls = _calls_of_failed_providers(record)
+
+    async def judge(result: CaseResult) -> Rescore:
+        item = data[result.key.dataset]
+        case = item.dataset.cases[places[result.key.dataset][result.key.case_id]]
+        outcome, error, evaluation = await judge_answer(
+            item.evaluator, case, result.output, calls.get(result.attempt_id, ()), result.attempt_id
+        )
+        return Rescore(result.attempt_id, outcome, evaluation, error)
+
+    answered = (result for result in results if _has_answer(result))
+    while batch := list(islice(answered, concurrency)):
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(judge(result)) for result in batch]
+        for task in tasks:
+            yield task.result()
+
+
+def _deciding(record: RunRecord, data: Mapping[str, JudgedData]) -> list[int]:
+    places: dict[CaseKey, int] = {}
+    for place, verdict in record.verdicts_file():
+        if verdict.decides and verdict.key.dataset in data:
+            places[verdict.key] = place
+    return sorted(places.values())
+
+
+def _has_answer(result: CaseResult) -> bool:
+    return result.evaluation is not None or result.outcome is Outcome.EVALUATOR_ERROR
+
+
+def _calls_of_failed_providers(record: RunRecord) -> dict[str, list[CallRecord]]:
+    """The calls of attempts in which a provider failed: a wrong answer may be its doing."""
+    failed = {
+        metered.call.attempt_id for metered in record.calls() if metered.call.is_provider_failure
+    }
+    calls: dict[str, list[CallRecord]] = {attempt_id: [] for attempt_id in failed}
+    if failed:
+        for metered in record.calls():
+            if metered.call.attempt_id in failed:
+                calls[metered.call.attempt_id].append(metered.call)
+    return calls

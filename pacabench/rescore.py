@@ -14,7 +14,7 @@ from typing import Any
 from pacabench import __version__
 from pacabench.attempt import judge_answer
 from pacabench.benchmark import JudgedData, load_judged
-from pacabench.config.evaluators import EvaluatorConfig
+from pacabench.config.evaluators import CommandConfig, EvaluatorConfig, every_part
 from pacabench.config.load import load_config
 from pacabench.config.masking import hide_secrets
 from pacabench.errors import RunChangedError, UsageError
@@ -65,6 +65,7 @@ async def rescore(
         evaluator=request.evaluator,
         revisions=manifest.dataset_revisions,
     )
+    _refuse_commands(data)
     _refuse_changes(record, data)
     spent = CallFigures()
     specs = judge_specs(loaded, [item.config for item in data.values()])
@@ -102,6 +103,16 @@ def _plain(config: EvaluatorConfig, secrets: frozenset[str]) -> dict[str, Any]:
         config.model_dump(mode="json"), secrets, lambda _, masked: masked
     )
     return plain
+
+
+def _refuse_commands(data: Mapping[str, JudgedData]) -> None:
+    """A program that judges runs in a sandbox, and none is opened here."""
+    for name, item in data.items():
+        if any(isinstance(part, CommandConfig) for part in every_part(item.config)):
+            raise UsageError(
+                f"data set {name!r} is judged by a `command`, which runs in a sandbox; `score` has "
+                "none. Leave the data set out with -d, or name another evaluator with --evaluator."
+            )
 
 
 def _refuse_changes(record: RunRecord, data: Mapping[str, JudgedData]) -> None:

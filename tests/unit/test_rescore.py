@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from pacabench.benchmark import load_judged
-from pacabench.config.evaluators import ContainsConfig, LlmJudgeConfig, NumericConfig, PythonConfig
+from pacabench.config.evaluators import (
+    CommandConfig,
+    ContainsConfig,
+    LlmJudgeConfig,
+    NumericConfig,
+    PythonConfig,
+)
 from pacabench.config.load import load_config
 from pacabench.errors import JournalError, RunChangedError, UsageError
 from pacabench.evaluators.desk import Desk
@@ -151,6 +157,11 @@ class TestData:
         with pytest.raises(RunChangedError, match="other data"):
             run.score()
         assert list_scores(run.run_dir) == []
+
+    def test_that_a_program_judges_are_refused(self, run: Run) -> None:
+        run.make([fake_result(fake_key("a"))])
+        with pytest.raises(UsageError, match="runs in a sandbox"):
+            run.score(CommandConfig(type="command", command="true"))
 
     def test_of_no_such_name_are_refused(self, run: Run) -> None:
         run.make([fake_result(fake_key("a"))])

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 from typing import Any
+from urllib.parse import urlsplit
 
 from pacabench.config.load import LoadedConfig
 from pacabench.config.provider_names import AWS_KEYS, KNOWN_PROVIDERS
@@ -43,6 +44,42 @@ def usable_key(key: str, variable: str) -> str:
     if not key.isprintable() or not key.isascii():
         raise ConfigError(f"{variable} holds characters that no key has")
     return key
+
+
+def forward_proxy(loaded: LoadedConfig, base_url: str) -> str | None:
+    """The proxy on the way to ``base_url``, by the variables that curl and others go by.
+
+    Raises:
+        ConfigError: it cannot be used; says which variable.
+    """
+    parts = urlsplit(base_url)
+    named = {name: loaded.environ.get(name, "").strip() for name in _proxy_names(parts.scheme)}
+    variable = next((name for name, value in named.items() if value), None)
+    excepted = loaded.environ.get("no_proxy") or loaded.environ.get("NO_PROXY", "")
+    if variable is None or _is_excepted(parts.hostname or "", excepted):
+        return None
+    url = named[variable] if "://" in named[variable] else f"http://{named[variable]}"
+    try:
+        usable = urlsplit(url).scheme == "http" and bool(urlsplit(url).hostname)
+        _ = urlsplit(url).port
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"{variable} names no forward proxy that can be used: http://HOST:PORT")
+    return url
+
+
+def _is_excepted(host: str, entries: str) -> bool:
+    """Whether NO_PROXY names ``host``, or a domain that it is in."""
+    for entry in entries.split(","):
+        name = entry.strip().lower().removeprefix("*").removeprefix(".").partition(":")[0]
+        if entry.strip() == "*" or (name and f".{host}".endswith(f".{name}")):
+            return True
+    return False
+
+
+def _proxy_names(scheme: str) -> tuple[str, ...]:
+    return f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY"
 
 
 def bedrock_spec(loaded: LoadedConfig, entry: ProviderConfig) -> ProviderSpec:

@@ -17,7 +17,7 @@ from pacabench.config.proxy import ProviderConfig, ProxyConfig
 from pacabench.config.schema import AgentConfig
 from pacabench.config.services import ServiceConfig
 from pacabench.config.yaml_source import MAX_BYTES, YamlError, YamlSource, parse_yaml
-from pacabench.endpoints import base_url_of, bedrock_spec, usable_key
+from pacabench.endpoints import base_url_of, bedrock_spec, forward_proxy, usable_key
 from pacabench.errors import ConfigError
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.rules import RuleError, parse_rules
@@ -53,7 +53,8 @@ def provider_specs(loaded: LoadedConfig, *, sealed: bool = False) -> tuple[list[
     for name, entry in entries.items():
         spec = make(loaded, name, entry)
         private = may_be_private(spec, named=entry.base_url is not None)
-        specs.append(replace(spec, allow_tools=allowed, private=private))
+        way = forward_proxy(loaded, spec.base_url) if proxy.trust_env and spec.base_url else None
+        specs.append(replace(spec, allow_tools=allowed, private=private, forward_proxy=way))
     return specs, default
 
 

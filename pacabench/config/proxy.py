@@ -47,6 +47,10 @@ class ProxyConfig(Section):
         default=(),
         description="What providers may do for agents beside answering, such as `web_search`.",
     )
+    trust_env: bool = Field(
+        default=False,
+        description="Reach providers through the proxies of HTTPS_PROXY, HTTP_PROXY and NO_PROXY.",
+    )
     retry_for_seconds: float = Field(
         default=120.0, ge=0, le=86400, description="Per call, from its first failure. 0: no retry."
     )

@@ -62,6 +62,8 @@ class ProviderSpec:
     """The variable that the key came from, or would come from; for messages."""
     private: bool = False
     """Its host may be in a private network: the user's own base URL says so."""
+    forward_proxy: str | None = field(default=None, repr=False)
+    """The URL of a proxy on the way to the provider; may hold a name and a password."""
     allow_tools: list[str] = field(default_factory=list)
     """Of ``provider_tools.PROVIDER_TOOLS``: what it may do beside answering."""
     sealed: bool = False

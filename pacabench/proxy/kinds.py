@@ -1,8 +1,10 @@
 """The kinds of providers: which format each speaks, and how it is reached."""
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
@@ -79,9 +81,19 @@ def ways_to(spec: ProviderSpec, session: aiohttp.ClientSession) -> Sequence[Way]
         raise ValueError(f"provider {spec.name!r}: no way to reach kind {spec.kind!r}")
     wire = _FORMATS[spec.kind]()
     if spec.access_key_id is None:
-        return [Way(wire, HttpUpstream(session, spec.base_url), spec.api_key)]
+        plain = HttpUpstream(session, spec.base_url, spec.forward_proxy)
+        return [Way(wire, plain, spec.api_key, _password(spec))]
     credentials = Credentials(
         spec.access_key_id, spec.api_key or "", spec.region or _ANY_REGION, spec.session_token
     )
-    upstream = SignedUpstream(session, spec.base_url, credentials)
-    return [Way(wire, upstream, None, credentials.secrets)]
+    upstream = SignedUpstream(session, spec.base_url, credentials, spec.forward_proxy)
+    return [Way(wire, upstream, None, (*credentials.secrets, *_password(spec)))]
+
+
+def _password(spec: ProviderSpec) -> tuple[str, ...]:
+    """What the forward proxy is told, which may come back in its errors."""
+    parts = urlsplit(spec.forward_proxy or "")
+    if not parts.password:
+        return ()
+    login = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
+    return parts.password, unquote(parts.password), base64.b64encode(login.encode()).decode()

@@ -36,6 +36,7 @@ async def open_providers(
     """
     async with AsyncExitStack() as stack:
         private = {urlsplit(spec.base_url or "").hostname or "" for spec in specs if spec.private}
+        private |= {urlsplit(spec.forward_proxy or "").hostname or "" for spec in specs}
         session = await stack.enter_async_context(open_session(patience, private))
         pacers: dict[tuple[str, str | None], Pacer] = {}
         providers: list[Provider] = []

@@ -106,9 +106,12 @@ class Upstream(Protocol):
 class HttpUpstream:
     """A provider behind ``base_url``."""
 
-    def __init__(self, session: aiohttp.ClientSession, base_url: str) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, base_url: str, forward_proxy: str | None = None
+    ) -> None:
         self._session = session
         self._base_url = base_url
+        self._proxy = forward_proxy
 
     @asynccontextmanager
     async def send(self, request: UpstreamRequest) -> AsyncIterator[Reply]:
@@ -124,6 +127,7 @@ class HttpUpstream:
                 data=_payload(request.body),
                 headers=headers,
                 allow_redirects=False,
+                proxy=self._proxy,
                 skip_auto_headers=left_out,
             )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -140,9 +144,13 @@ class SignedUpstream(HttpUpstream):
     """A provider behind ``base_url`` that takes AWS's signature in place of a key."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, base_url: str, credentials: Credentials
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        credentials: Credentials,
+        forward_proxy: str | None = None,
     ) -> None:
-        super().__init__(session, base_url)
+        super().__init__(session, base_url, forward_proxy)
         self._credentials = credentials
 
     def _headers(self, request: UpstreamRequest, url: URL) -> Mapping[str, str]:
@@ -157,7 +165,7 @@ async def open_session(
     """A client session for all providers; ``private`` hosts may be in a private network.
 
     TLS is verified against the certificates in OpenSSL's default places, which ``SSL_CERT_FILE``
-    and ``SSL_CERT_DIR`` move. Proxies of the environment, netrc and cookies are left alone.
+    and ``SSL_CERT_DIR`` move. The environment's proxies, netrc and cookies are left alone.
     """
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, resolver=CheckedResolver(private))
     timeout = aiohttp.ClientTimeout(

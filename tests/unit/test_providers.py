@@ -82,6 +82,36 @@ class TestSpecs:
         (spec,), _ = provider_specs(load(tmp_path, proxy, environ={"OPENAI_API_KEY": KEY}))
         assert spec.private is private
 
+    @pytest.mark.parametrize(
+        ("environ", "way"),
+        [
+            ({}, None),
+            ({"HTTPS_PROXY": "http://gate:3128"}, "http://gate:3128"),
+            ({"https_proxy": "gate:3128", "HTTPS_PROXY": "http://other"}, "http://gate:3128"),
+            ({"ALL_PROXY": "http://me:secret-word@gate"}, "http://me:secret-word@gate"),
+            ({"HTTP_PROXY": "http://gate:3128"}, None),
+            ({"HTTPS_PROXY": "http://gate", "NO_PROXY": "localhost, .openai.com"}, None),
+            ({"HTTPS_PROXY": "http://gate", "NO_PROXY": "api.openai.com:443"}, None),
+            ({"HTTPS_PROXY": "http://gate", "NO_PROXY": "*"}, None),
+            ({"HTTPS_PROXY": "http://gate", "NO_PROXY": "penai.com"}, "http://gate"),
+        ],
+    )
+    def test_a_forward_proxy_of_the_environment_where_it_is_wanted(
+        self, tmp_path: Path, environ: dict[str, str], way: str | None
+    ) -> None:
+        environ = environ | {"OPENAI_API_KEY": KEY}
+        (spec,), _ = provider_specs(load(tmp_path, "{trust_env: true}", environ=environ))
+        assert spec.forward_proxy == way
+        assert "secret-word" not in repr(spec)
+        (spec,), _ = provider_specs(load(tmp_path, "{}", environ=environ))
+        assert spec.forward_proxy is None
+
+    @pytest.mark.parametrize("url", ["socks5://gate:1080", "https://gate", "http://", "http://a:b"])
+    def test_one_that_cannot_be_used_is_named(self, tmp_path: Path, url: str) -> None:
+        environ = {"HTTPS_PROXY": url, "OPENAI_API_KEY": KEY}
+        with pytest.raises(ConfigError, match="HTTPS_PROXY names no forward proxy"):
+            provider_specs(load(tmp_path, "{trust_env: true}", environ=environ))
+
     def test_the_proxy_can_be_off(self, tmp_path: Path) -> None:
         assert provider_specs(load(tmp_path, "{enabled: false}")) == ([], "openai")
 

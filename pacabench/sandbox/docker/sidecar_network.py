@@ -80,7 +80,7 @@ def plan_network(
 
 
 def _is_local(spec: ProviderSpec) -> bool:
-    host = (urlsplit(spec.base_url or "").hostname or "").rstrip(".")
+    host = (urlsplit(_first_hop(spec)).hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -91,9 +91,18 @@ def _is_local(spec: ProviderSpec) -> bool:
 
 
 def _moved(spec: ProviderSpec) -> ProviderSpec:
-    parts = urlsplit(spec.base_url or "")
+    parts = urlsplit(_first_hop(spec))
+    login, at, _ = parts.netloc.rpartition("@")
     port = f":{parts.port}" if parts.port is not None else ""
-    return replace(spec, base_url=urlunsplit(parts._replace(netloc=f"{HOST_NAME}{port}")))
+    moved = urlunsplit(parts._replace(netloc=f"{login}{at}{HOST_NAME}{port}"))
+    if spec.forward_proxy is not None:
+        return replace(spec, forward_proxy=moved)
+    return replace(spec, base_url=moved)
+
+
+def _first_hop(spec: ProviderSpec) -> str:
+    """What the sidecar itself has to reach."""
+    return spec.forward_proxy or spec.base_url or ""
 
 
 def machine_addresses() -> list[str]:

@@ -1,6 +1,7 @@
 """Where calls to a provider really go: names, certificates, redirects."""
 
 import asyncio
+import base64
 import socket
 import ssl
 from pathlib import Path
@@ -96,6 +97,36 @@ async def test_the_address_that_was_checked_is_the_one_that_is_used(
     assert got.status == 502
     assert [address[0] for address in connected if address[1] != it.port] == ["93.184.216.34"]
     assert provider.books == []
+
+
+async def test_a_forward_proxy_is_used_where_it_is_given_and_its_password_told_to_nobody(
+    open_bench: OpenBench,
+) -> None:
+    seen: list[web.BaseRequest] = []
+
+    async def forward(request: web.BaseRequest) -> web.Response:
+        seen.append(request)
+        login = request.headers["Proxy-Authorization"]
+        return web.json_response({"error": {"message": "who is secret-word?", "is": login}})
+
+    server = web.Server(forward)
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    gate = f"http://me:secret-word@127.0.0.1:{runner.addresses[0][1]}"
+    there = ProviderSpec("openai", "openai", "http://llm.example/v1", REAL_KEY, forward_proxy=gate)
+    try:
+        async with open_bench(there) as it:
+            got = await it.post("/chat/completions", ASKED)
+            [record] = await it.settled()
+    finally:
+        await runner.cleanup()
+    assert got.status == 200
+    assert [str(request.url) for request in seen] == ["http://llm.example/v1/chat/completions"]
+    assert seen[0].headers["Authorization"] == f"Bearer {REAL_KEY}"
+    assert b"secret-word" not in got.content
+    assert base64.b64encode(b"me:secret-word") not in got.content
+    assert "secret-word" not in str(record)
 
 
 async def test_a_certificate_that_nobody_vouches_for_ends_the_call(

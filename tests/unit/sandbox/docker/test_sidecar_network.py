@@ -14,6 +14,20 @@ DESKTOP = {"OperatingSystem": "Docker Desktop"}
 SCRIPTED = ProviderSpec("scripted", "scripted")
 
 
+def through(proxy: str) -> ProviderSpec:
+    url = "https://api.openai.com/v1"
+    return ProviderSpec("openai", "openai", url, "sk-x", forward_proxy=proxy)
+
+
+def test_a_forward_proxy_on_this_machine_counts_as_the_provider() -> None:
+    assert plan_network([through("http://gate:3128")], {}).kind == "bridge"
+    assert plan_network([through("http://127.0.0.1:3128")], {}, platform="linux").kind == "host"
+    desktop = {"OperatingSystem": "Docker Desktop"}
+    [spec] = plan_network([through("http://me:word@localhost:3128")], desktop).providers
+    assert spec.forward_proxy == "http://me:word@host.docker.internal:3128"
+    assert spec.base_url == "https://api.openai.com/v1"
+
+
 def openai(base_url: str) -> ProviderSpec:
     return ProviderSpec("openai", "openai", base_url, "sk-x")
 

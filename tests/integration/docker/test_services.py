@@ -69,6 +69,15 @@ server = socket.create_server(("127.0.0.1", 7000))
 while True:
     listed(server)
 """
+WAIT_FOR_LOOK = """
+for _ in range(200):
+    try:
+        found = json.loads(read(7000))
+        break
+    except OSError:
+        time.sleep(0.1)
+say([found, os.getuid()])
+"""
 READ = r"""
 def read(port):
     with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
@@ -309,6 +318,34 @@ say([found, os.getuid(), os.environ['OPENAI_API_KEY'], os.listdir('/tmp')])
     assert (found["env"]["KEY"], found["env"]["MODE"]) == (key, "x")
     told = [name for name in second["env"] if "OPENAI" in name or "KEY" in name]
     assert told == []  # nobody asked
+
+
+@pytest.mark.parametrize(
+    ("profile", "own_user", "seccomp", "root"),
+    [("compat", True, "2", "OSError"), ("unsafe", False, "0", None)],
+)
+async def test_a_service_has_the_profile_of_its_agent(
+    rig: Rig, python: str, profile: str, own_user: bool, seccomp: str, root: str | None
+) -> None:
+    looks = {
+        "name": "looks",
+        "image": python,
+        "command": f"python3 -c '{LOOK_AROUND}'",
+        "writable": ["/var/lib/own"],
+        "healthcheck": {"command": "true"},
+        "tmp_size": "8m",
+    }
+    agent = rig.agent(services=[looks], profile=profile)
+    async with rig.open(agent) as sandbox:
+        session = await bound(rig, sandbox, agent)
+        found, uid = await tell(session, READ + WAIT_FOR_LOOK)
+        await session.close()
+    assert (found["uid"][0] >= 20_000, uid >= 20_000) == (own_user, own_user)
+    assert found["status"]["Seccomp"] == seccomp
+    assert found["root"] == root
+    assert found["written"] == [None, None, None]  # /dev/shm is there without asking
+    assert found["interfaces"] == ["lo"]
+    assert found["bytes and files"] == [8 * 1024**2, 2048]
 
 
 @asynccontextmanager

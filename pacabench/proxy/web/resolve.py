@@ -5,7 +5,8 @@ import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from pacabench.proxy.web.addresses import AddressPolicy
 from pacabench.proxy.web.record import DeniedError, FailedError
@@ -21,12 +22,24 @@ _LOOKUPS = ThreadPoolExecutor(32, thread_name_prefix="lookup")
 """Threads of their own: a name server that is slow on purpose holds up no other lookups."""
 
 
-async def look_up(host: str) -> Sequence[str]:
-    """The system's answer. See :data:`Resolver`."""
-    found = await asyncio.get_running_loop().run_in_executor(
-        _LOOKUPS, lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    )
+async def look_up(host: str, *, hosts: Path = Path("/etc/hosts")) -> Sequence[str]:
+    """The system's answer for ``host`` itself. See :data:`Resolver`.
+
+    Resolvers try a name that is not there below their search domains, too: that is another name,
+    and nobody allowed it. The dot at the end says that there is nothing below; the ``hosts`` file
+    alone knows no such dots.
+    """
+    found = await asyncio.get_running_loop().run_in_executor(_LOOKUPS, _addresses, host, hosts)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _addresses(host: str, hosts: Path) -> Sequence[tuple[Any, ...]]:
+    try:
+        lines = hosts.read_text("utf-8", "replace").lower().splitlines()
+    except OSError:
+        lines = []
+    listed = any(host in line.partition("#")[0].split()[1:] for line in lines)
+    return socket.getaddrinfo(host if listed else f"{host}.", None, type=socket.SOCK_STREAM)
 
 
 async def checked_addresses(

@@ -8,7 +8,7 @@ from pacabench.audit.drives.images import VOLUME
 
 TRY_MEMORY = LIMITS.memory * 3 // 2
 TRY_TMP = LIMITS.tmp_size * 3 // 2
-TRY_FILES = 12_000
+TRY_FILES = 5_000
 TMP_FILES = LIMITS.tmp_size // 4096
 OPEN_FILES = 4096
 TRY_OPEN = 10_000

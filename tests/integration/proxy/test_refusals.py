@@ -316,16 +316,17 @@ class TestSlowness:
         async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
             assert await it.send_raw(head) == b""
 
+    @pytest.mark.parametrize("rest_s", [0.7, 0.2], ids=["longer than the limit", "shorter"])
     async def test_nor_is_one_that_comes_byte_by_byte_after_a_good_one(
-        self, open_bench: OpenBench
+        self, open_bench: OpenBench, rest_s: float
     ) -> None:
         good = raw("/v1/models", method="GET").replace(b"Connection: close\r\n", b"")
         async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
             reader, writer = await asyncio.open_connection("127.0.0.1", it.port)
-            for _ in range(2):  # with a rest between them that is longer than the limit
+            for _ in range(2):
                 writer.write(good)
                 assert b"200 OK" in await reader.readuntil(b"]}")
-                await asyncio.sleep(0.7)
+                await asyncio.sleep(rest_s)
             async with asyncio.timeout(10):
                 with contextlib.suppress(ConnectionError):
                     for place in range(len(good)):

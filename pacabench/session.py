@@ -5,115 +5,43 @@ A run has as many sessions as harnesses worked on it; ``run.py`` begins each one
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from pacabench.aio import finish
 from pacabench.attempt import Workshop, cancelled_result, run_attempt
-from pacabench.benchmark import Benchmark
-from pacabench.breaker import Breaker, BreakerPolicy
 from pacabench.budget.limits import budgets_of, record_of, terms_of
 from pacabench.budget.treasury import Treasury
 from pacabench.checking import Checks
-from pacabench.contest import Contest, open_contest
+from pacabench.contest import open_contest
 from pacabench.events import (
     AttemptFinished,
     AttemptStarted,
-    Listener,
     Notice,
-    Paused,
-    Resumed,
     RunStarted,
     Stopping,
 )
 from pacabench.figures import CallFigures
+from pacabench.job import Job, RunReport
 from pacabench.judging import open_desk
 from pacabench.key_watch import KeyWatch
 from pacabench.ledger import Ledger
 from pacabench.memory import building
-from pacabench.model import CallRecord, CaseKey, CaseResult, Outcome, PlannedAttempt
+from pacabench.model import CallRecord, CaseKey, CaseResult, PlannedAttempt
 from pacabench.owner import current_owner
 from pacabench.plan import plan_attempts, plan_cases, planned_counts
 from pacabench.pricing import Pricer
 from pacabench.provenance import sandbox_record
 from pacabench.proxy.patience import Patience
-from pacabench.recording import Recording, open_recording
+from pacabench.recording import open_recording
 from pacabench.sandbox.base import Sandbox, SandboxContext
 from pacabench.sandbox.factory import open_sandbox
 from pacabench.sandbox.pool import SessionPool, most_sessions
-from pacabench.scheduler import Execute, Policy, Record, Schedule, Stop
+from pacabench.scheduler import Execute, Policy, Record, Schedule
 from pacabench.stats import Totals, add_up
-from pacabench.store import DecisionRecord, RunStore
+from pacabench.store import DecisionRecord
 
 GRACE_S = 60.0
 """How long running cases may go on after a stop; less where `timeout_seconds` is less."""
-LEAST_PILE = 5
-"""Attempts in a row that infrastructure failed until a run pauses; more where more run at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """How it went."""
-
-    run_id: str
-    run_dir: Path
-    summary: Totals
-    infrastructure_left: int
-    """Cases whose deciding attempt was no fault of the agent."""
-    pending: int
-    """Cases without any result."""
-    stopped: bool
-    """Somebody asked to stop before the end."""
-    gave_up: str | None = None
-    """Why it ended before its end by itself: what was down did not come back in time."""
-    over_budget: str | None = None
-    """Why cases are left: the budget of the run, or of an agent, refused a call."""
-    decision: DecisionRecord | None = None
-    """What ``--stop-when-decided`` found."""
-
-    @property
-    def left(self) -> int:
-        """Cases without a result that have yet to be run."""
-        decided = self.decision is not None and self.decision.winner is not None
-        return 0 if decided else self.pending
-
-
-@dataclass(slots=True)
-class Job:
-    """A run's directory and benchmark, and who watches."""
-
-    store: RunStore
-    benchmark: Benchmark
-    flags: Mapping[str, Any]
-    """Those that ``benchmark`` was loaded with: the next session is loaded with them too."""
-    retry: frozenset[Outcome]
-    """Deciding outcomes that are run again, and then nothing else is. Empty: go on."""
-    listener: Listener
-    stop: Stop
-    allow_weak: bool
-    """Go on where the sandbox does not keep a promise; that is stamped into the run."""
-    announced: bool = False
-    """Somebody was told of the run's id, and cases may have begun."""
-    contest: Contest | None = None
-    """Of two agents, where the run is to stop once it is decided."""
-    over_budget: str | None = None
-    """What the budget of the run, or of an agent, refused."""
-    decided: set[CaseKey] = field(default_factory=set)
-    """Cases that this session is done with."""
-    breaker: Breaker = field(init=False)
-    recording: Recording = field(default_factory=Recording)
-
-    def __post_init__(self) -> None:
-        config, tell = self.benchmark.loaded.config.config, self.listener
-        give_up_after_s = config.proxy.give_up_after_seconds
-        pile = max(LEAST_PILE, config.concurrency)
-        self.breaker = Breaker(
-            BreakerPolicy(pile=pile, give_up_after_s=give_up_after_s),
-            on_pause=lambda why: tell(Paused(why, give_up_after_s)),
-            on_resume=lambda after_s: tell(Resumed(after_s)),
-        )
 
 
 async def carry_out(job: Job) -> RunReport:
@@ -143,14 +71,15 @@ async def carry_out(job: Job) -> RunReport:
         charge=treasury.take,
     )
     store.import_spool(keys, pricer.cost)
+    deciding = store.deciding()
     planned = plan_attempts(
         cases,
-        deciding=store.deciding(),
+        deciding=deciding,
         attempts_made=store.attempts_made(),
         retry=job.retry,
     )
     if _is_decided(job):  # what infrastructure failed is still made again
-        planned = [attempt for attempt in planned if attempt.number > 1]
+        planned = [attempt for attempt in planned if attempt.key in deciding]
     store.begin_session(
         prices_version=pricer.version,
         planned_cases=planned_counts(
@@ -163,21 +92,7 @@ async def carry_out(job: Job) -> RunReport:
     if store.manifest.budget is not None:
         treasury.recall(store.calls())
     if _affordable(planned, treasury):
-        proxy = config.config.proxy
-        with open_recording(
-            store.run_dir, store.manifest.cassette, keys, proxy, job.listener
-        ) as job.recording:
-            async with open_sandbox(benchmark.kind, _context(job, ledger, treasury)) as sandbox:
-                # Salvaged by the sandbox from a dead session.
-                if store.import_spool(keys, pricer.cost) and store.manifest.budget is not None:
-                    treasury.recall(store.calls())
-                store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))
-                ledger.recall(store.calls())
-                book, loaded = ledger.take_judge_call, benchmark.loaded
-                async with open_desk(benchmark.desk, benchmark.judges, loaded, book, job.listener):
-                    benchmark.desk.run_check = Checks(sandbox, benchmark.checkers).run
-                    await _work(job, sandbox, planned, ledger, treasury)
-            store.update_manifest(cassette=job.recording.record(store.manifest.cassette))
+        await _make(job, planned, keys, pricer, ledger, treasury)
     else:
         ledger.recall(store.calls())
     if _is_decided(job) or all(attempt.key in job.decided for attempt in planned):
@@ -187,6 +102,33 @@ async def carry_out(job: Job) -> RunReport:
     report = _report(job, ledger)
     store.end_session("stopped" if report.left else "finished")
     return report
+
+
+async def _make(
+    job: Job,
+    planned: Sequence[PlannedAttempt],
+    keys: Sequence[CaseKey],
+    pricer: Pricer,
+    ledger: Ledger,
+    treasury: Treasury,
+) -> None:
+    """Open all that attempts are made with, and make them."""
+    store, benchmark = job.store, job.benchmark
+    proxy = benchmark.loaded.config.config.proxy
+    with open_recording(
+        store.run_dir, store.manifest.cassette, keys, proxy, job.listener
+    ) as job.recording:
+        async with open_sandbox(benchmark.kind, _context(job, ledger, treasury)) as sandbox:
+            # Salvaged by the sandbox from a dead session.
+            if store.import_spool(keys, pricer.cost) and store.manifest.budget is not None:
+                treasury.recall(store.calls())
+            store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))
+            ledger.recall(store.calls())
+            book, loaded = ledger.take_judge_call, benchmark.loaded
+            async with open_desk(benchmark.desk, benchmark.judges, loaded, book, job.listener):
+                benchmark.desk.run_check = Checks(sandbox, benchmark.checkers).run
+                await _work(job, sandbox, planned, ledger, treasury)
+        store.update_manifest(cassette=job.recording.record(store.manifest.cassette))
 
 
 def _is_decided(job: Job) -> bool:

@@ -12,8 +12,8 @@ from pacabench.cli.progress import Progress, open_progress
 from pacabench.cli.signals import stop_on_signals
 from pacabench.errors import PacabenchError
 from pacabench.events import Listener
+from pacabench.job import RunReport
 from pacabench.scheduler import Stop
-from pacabench.session import RunReport
 
 Work: TypeAlias = Callable[[Listener, Stop], Coroutine[Any, Any, RunReport]]
 """One of ``run.start_run``, ``resume_run``, ``retry_run`` with all else bound."""

@@ -7,11 +7,11 @@ from pacabench.cli.logs import log_finished
 from pacabench.cli.options import LogFormat
 from pacabench.cli.output import result_console, write_result
 from pacabench.cli.runs import name_for
+from pacabench.job import RunReport
 from pacabench.report.misses import misses
 from pacabench.report.tables import summary_view
 from pacabench.report.view import read_view
 from pacabench.report.wording import dollars, percent
-from pacabench.session import RunReport
 from pacabench.store import load_run
 
 

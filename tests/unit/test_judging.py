@@ -13,13 +13,13 @@ from pacabench import session
 from pacabench.config.load import load_config
 from pacabench.errors import ConfigError
 from pacabench.events import Event
+from pacabench.job import RunReport
 from pacabench.judging import judge_specs
 from pacabench.model import Outcome
 from pacabench.report.view import read_view
 from pacabench.run import RunRequest, start_run
 from pacabench.sandbox.base import Sandbox, SandboxContext
 from pacabench.scheduler import Stop
-from pacabench.session import RunReport
 from pacabench.store import load_run
 from pacabench.testing import FakeProvider, FakeSandbox, Reply, Request, Tokens, provider_in_thread
 from pacabench.testing.sandbox import ScriptedAgent

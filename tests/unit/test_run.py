@@ -15,12 +15,12 @@ import pacabench.session
 from pacabench.config.schema import SandboxKind
 from pacabench.errors import RunChangedError, SandboxUnavailableError, UsageError
 from pacabench.events import AttemptFinished, Event, Notice, RunStarted
+from pacabench.job import RunReport
 from pacabench.model import Outcome
 from pacabench.report.view import read_view
 from pacabench.run import RunRequest, resume_run, retry_run, start_run
 from pacabench.sandbox.base import Sandbox, SandboxContext
 from pacabench.scheduler import Stop
-from pacabench.session import RunReport
 from pacabench.store import Selection, load_run
 from pacabench.testing import Act, FakeSandbox, ScriptedAgent, fake_call
 

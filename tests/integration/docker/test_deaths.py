@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from pacabench.events import AttemptFinished, AttemptStarted, CallFinished, Event
+from pacabench.job import RunReport
 from pacabench.model import CaseResult, Outcome
 from pacabench.run import RunRequest, start_run
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.scheduler import Stop
-from pacabench.session import RunReport
 from pacabench.store import load_run
 from tests.integration.docker.conftest import OBEDIENT, containers_of, eventually, left_over
 

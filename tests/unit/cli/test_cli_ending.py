@@ -9,8 +9,8 @@ import pytest
 from pacabench.cli.ending import conclude, exit_code, final_line, next_steps, say_interrupted
 from pacabench.cli.exit import ExitCode
 from pacabench.cli.options import LogFormat
+from pacabench.job import RunReport
 from pacabench.model import CaseResult, MeteredCall, Outcome
-from pacabench.session import RunReport
 from pacabench.stats import summarise
 
 Result = Callable[..., CaseResult]

@@ -3,34 +3,30 @@
 import asyncio
 import contextlib
 import hashlib
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from pacabench.config.canonical import canonical
 from pacabench.config.evaluators import (
     CommandConfig,
-    EvaluatorConfig,
     LlmJudgeConfig,
     PythonConfig,
     every_part,
 )
 from pacabench.config.load import LoadedConfig
-from pacabench.config.problems import nearest
 from pacabench.config.schema import AgentConfig, DatasetConfig, SandboxConfig, SandboxKind
-from pacabench.datasets.base import Dataset, Place
-from pacabench.datasets.load import load_dataset
-from pacabench.datasets.source import is_fetched, own_paths
-from pacabench.errors import ConfigError, UsageError
+from pacabench.datasets.base import Dataset
+from pacabench.datasets.source import own_paths
+from pacabench.errors import ConfigError
 from pacabench.evaluators.base import Evaluator
 from pacabench.evaluators.desk import Desk
 from pacabench.evaluators.factory import CaseCheck, make_evaluator
-from pacabench.events import Listener, Preparing
+from pacabench.events import Listener
+from pacabench.judged_data import load_data, selected
 from pacabench.judging import judge_specs
-from pacabench.model import Case
 from pacabench.providers import clean_agent_env, clean_service_env, provider_specs
 from pacabench.proxy.control import ProviderSpec
 from pacabench.sandbox.base import SandboxAgent
@@ -44,7 +40,6 @@ IGNORE_FILE = ".pacabenchignore"
 _OUTPUT_NAMES = ("*.log", "nohup.out")
 """What people keep a run's own output in. A `!pattern` brings such a file back."""
 _REQUIREMENTS = "(requirements)"
-_Named = TypeVar("_Named", AgentConfig, DatasetConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +111,8 @@ async def load_benchmark(
         ConfigError, DatasetError: as they say.
     """
     config = loaded.config
-    agent_configs = _selected("agent", config.agents, selection.agents)
-    dataset_configs = _selected("dataset", config.datasets, selection.datasets)
+    agent_configs = selected("agent", config.agents, selection.agents)
+    dataset_configs = selected("dataset", config.datasets, selection.datasets)
     desk = Desk()
     evaluators = {
         item.name: _make_evaluator(item, loaded.project, desk) for item in dataset_configs
@@ -130,7 +125,7 @@ async def load_benchmark(
         for item in dataset_configs
     }
     datasets = [
-        await _load(
+        await load_data(
             item, loaded, listener, checks[item.name].take, revision=revisions.get(item.name)
         )
         for item in dataset_configs
@@ -158,43 +153,6 @@ async def load_benchmark(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedData:
-    """A data set and what judges answers to it."""
-
-    dataset: Dataset
-    evaluator: Evaluator
-    config: EvaluatorConfig
-
-
-async def load_judged(
-    loaded: LoadedConfig,
-    names: Iterable[str],
-    *,
-    desk: Desk,
-    evaluator: EvaluatorConfig | None,
-    revisions: Mapping[str, str],
-) -> dict[str, JudgedData]:
-    """Data sets and evaluators alone, without any agent; ``evaluator`` in place of their own.
-
-    Evaluators find on ``desk`` what they need.
-
-    Raises:
-        UsageError: no data set of such a name.
-        ConfigError, DatasetError: as they say.
-    """
-    found = {}
-    for item in _selected("dataset", loaded.config.datasets, names):
-        config = evaluator or item.evaluator
-        judge = make_evaluator(config, loaded.project, desk)
-        check = CaseCheck(judge)
-        revision = revisions.get(item.name)
-        dataset = await _load(item, loaded, lambda _: None, check.take, revision=revision)
-        check.finish()
-        found[item.name] = JudgedData(dataset, judge, config)
-    return found
-
-
 def _first(item: DatasetConfig, selection: Selection) -> int | None:
     """How many cases, as they are read, will be run; of those in an order of their own, any may."""
     return selection.limit if item.shuffle is None else None
@@ -205,45 +163,6 @@ def _make_evaluator(item: DatasetConfig, project: Path, desk: Desk) -> Evaluator
         return make_evaluator(item.evaluator, project, desk)
     except ConfigError as error:
         raise ConfigError(f"dataset {item.name!r}: {error}") from error.__cause__
-
-
-async def _load(
-    item: DatasetConfig,
-    loaded: LoadedConfig,
-    listener: Listener,
-    seen: Callable[[Case], None],
-    *,
-    revision: str | None,
-) -> Dataset:
-    if item.prepare is not None or is_fetched(item.source):
-        listener(Preparing(f"data set {item.name}"))
-    cancelled = threading.Event()
-    try:
-        return await asyncio.to_thread(
-            load_dataset,
-            item,
-            Place(
-                project=loaded.project,
-                cache=loaded.cache_directory,
-                environ=loaded.environ,
-                cancelled=cancelled.is_set,
-                revision=revision,
-            ),
-            seen=seen,
-        )
-    finally:
-        cancelled.set()
-
-
-def _selected(what: str, entries: Sequence[_Named], names: Iterable[str] | None) -> list[_Named]:
-    known = {entry.name: entry for entry in entries}
-    wanted = list(dict.fromkeys(names or ()))
-    for name in wanted:
-        if name not in known:
-            near = nearest(name, known)
-            hint = f"did you mean {near!r}?" if near else f"there are: {', '.join(known)}"
-            raise UsageError(f"there is no {what} {name!r}; {hint}")
-    return [known[name] for name in wanted] if wanted else list(entries)
 
 
 def resolve_agents(loaded: LoadedConfig) -> list[SandboxAgent]:

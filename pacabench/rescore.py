@@ -13,7 +13,6 @@ from typing import Any
 
 from pacabench import __version__
 from pacabench.attempt import judge_answer
-from pacabench.benchmark import JudgedData, load_judged
 from pacabench.config.evaluators import CommandConfig, EvaluatorConfig, every_part
 from pacabench.config.load import load_config
 from pacabench.config.masking import hide_secrets
@@ -21,6 +20,7 @@ from pacabench.errors import RunChangedError, UsageError
 from pacabench.evaluators.desk import Desk
 from pacabench.events import Listener
 from pacabench.figures import CallFigures
+from pacabench.judged_data import JudgedData, load_judged
 from pacabench.judging import Book, judge_specs, open_desk
 from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall, Outcome
 from pacabench.store import RunRecord, utc_now

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from pacabench.benchmark import load_judged
 from pacabench.config.evaluators import (
     CommandConfig,
     ContainsConfig,
@@ -21,6 +20,7 @@ from pacabench.config.evaluators import (
 from pacabench.config.load import load_config
 from pacabench.errors import JournalError, RunChangedError, UsageError
 from pacabench.evaluators.desk import Desk
+from pacabench.judged_data import load_judged
 from pacabench.model import CaseResult, MeteredCall, Outcome
 from pacabench.report.rescored import export_rescored, rescored_rows
 from pacabench.report.view import read_view

@@ -1,0 +1,109 @@
+"""Data sets loaded, in a thread that can be given up, with the evaluators that judge them."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pacabench.config.evaluators import EvaluatorConfig
+from pacabench.config.load import LoadedConfig
+from pacabench.config.problems import nearest
+from pacabench.config.schema import AgentConfig, DatasetConfig
+from pacabench.datasets.base import Dataset, Place
+from pacabench.datasets.load import load_dataset
+from pacabench.datasets.source import is_fetched
+from pacabench.errors import UsageError
+from pacabench.evaluators.base import Evaluator
+from pacabench.evaluators.desk import Desk
+from pacabench.evaluators.factory import CaseCheck, make_evaluator
+from pacabench.events import Listener, Preparing
+from pacabench.model import Case
+
+_Named = TypeVar("_Named", AgentConfig, DatasetConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedData:
+    """A data set and what judges answers to it."""
+
+    dataset: Dataset
+    evaluator: Evaluator
+    config: EvaluatorConfig
+
+
+async def load_judged(
+    loaded: LoadedConfig,
+    names: Iterable[str],
+    *,
+    desk: Desk,
+    evaluator: EvaluatorConfig | None,
+    revisions: Mapping[str, str],
+) -> dict[str, JudgedData]:
+    """Data sets and evaluators alone, without any agent; ``evaluator`` in place of their own.
+
+    Evaluators find on ``desk`` what they need.
+
+    Raises:
+        UsageError: no data set of such a name.
+        ConfigError, DatasetError: as they say.
+    """
+    found = {}
+    for item in selected("dataset", loaded.config.datasets, names):
+        config = evaluator or item.evaluator
+        judge = make_evaluator(config, loaded.project, desk)
+        check = CaseCheck(judge)
+        revision = revisions.get(item.name)
+        dataset = await load_data(item, loaded, lambda _: None, check.take, revision=revision)
+        check.finish()
+        found[item.name] = JudgedData(dataset, judge, config)
+    return found
+
+
+async def load_data(
+    item: DatasetConfig,
+    loaded: LoadedConfig,
+    listener: Listener,
+    seen: Callable[[Case], None],
+    *,
+    revision: str | None,
+) -> Dataset:
+    """Read a data set; ``seen`` gets each case. On cancellation its ``prepare`` is killed.
+
+    Raises:
+        DatasetError: as :func:`~pacabench.datasets.load.load_dataset` says.
+    """
+    if item.prepare is not None or is_fetched(item.source):
+        listener(Preparing(f"data set {item.name}"))
+    cancelled = threading.Event()
+    try:
+        return await asyncio.to_thread(
+            load_dataset,
+            item,
+            Place(
+                project=loaded.project,
+                cache=loaded.cache_directory,
+                environ=loaded.environ,
+                cancelled=cancelled.is_set,
+                revision=revision,
+            ),
+            seen=seen,
+        )
+    finally:
+        cancelled.set()
+
+
+def selected(what: str, entries: Sequence[_Named], names: Iterable[str] | None) -> list[_Named]:
+    """The entries that ``names`` asks for, in its order; all where it asks for none.
+
+    Raises:
+        UsageError: there is none of such a name; says the nearest.
+    """
+    known = {entry.name: entry for entry in entries}
+    wanted = list(dict.fromkeys(names or ()))
+    for name in wanted:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean {near!r}?" if near else f"there are: {', '.join(known)}"
+            raise UsageError(f"there is no {what} {name!r}; {hint}")
+    return [known[name] for name in wanted] if wanted else list(entries)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pacabench.aio import settle
@@ -87,12 +88,18 @@ async def drain(session: Session) -> bool:
 
 
 async def ask(
-    session: Session, case: Case, key: CaseKey, *, countdown: Countdown, last: bool
+    session: Session,
+    case: Case,
+    key: CaseKey,
+    *,
+    countdown: Countdown,
+    last: bool,
+    files: Sequence[str] | None = None,
 ) -> Reply:
     """Send ``case`` and wait for the first valid answer, the end of the output, or the timeout.
 
     The case is written while the answer is awaited, so an agent that never reads its stdin cannot
-    hold anything up. ``last`` closes stdin behind the case.
+    hold anything up. ``last`` closes stdin behind the case. ``files`` are those that were placed.
 
     Raises:
         SandboxError: the stream broke for another reason than the agent's end.
@@ -100,7 +107,8 @@ async def ask(
     seen = shown_id(case, key)
     started = time.monotonic()
     reader = _Reader(session, seen)
-    sending = asyncio.ensure_future(session.send(encode_case(case, shown_id=seen), last=last))
+    line = encode_case(case, shown_id=seen, files=files)
+    sending = asyncio.ensure_future(session.send(line, last=last))
     reading = asyncio.ensure_future(reader.read())
     timed_out = False
     try:

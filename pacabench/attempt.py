@@ -3,12 +3,14 @@
 The only place where an agent's failure becomes data.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pacabench.agent import MOST_TIMES_OVER, Countdown, Reply, ask, drain
 from pacabench.aio import finish
+from pacabench.datasets.case_files import read_files
 from pacabench.errors import EvaluatorError, ProviderError, SandboxError
 from pacabench.evaluators.base import Evaluator
 from pacabench.evaluators.desk import ATTEMPT
@@ -140,6 +142,7 @@ async def _use(
                 planned.key,
                 countdown=countdown,
                 last=not worker,
+                files=await _placed(session, planned.case, agent, workshop.timeout_s),
             )
             healthy = worker and reply.answer is not None
         finally:
@@ -161,6 +164,26 @@ async def _use(
         workshop.waited_ms(attempt_id),
         workshop.over_budget(attempt_id),
     )
+
+
+async def _placed(
+    session: Session, case: Case, agent: SandboxAgent, timeout_s: float
+) -> Sequence[str] | None:
+    """Give ``session`` the case's files; their paths for the agent. None: it takes none.
+
+    Raises:
+        SandboxError: they could not be handed over.
+        DatasetError: one is not what it was.
+    """
+    if not agent.takes_files:
+        return None
+    files = await asyncio.to_thread(read_files, case)
+    try:
+        async with asyncio.timeout(timeout_s):
+            directory = await session.place(files)
+    except TimeoutError:
+        raise SandboxError("the case's files could not be placed in time") from None
+    return [f"{directory}/{name}" for name in files]
 
 
 async def _judge(

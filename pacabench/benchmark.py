@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -120,6 +120,7 @@ async def load_benchmark(
     providers, default = provider_specs(loaded, sealed=sealed)
     notices = list(loaded.notices)
     agents = [_resolve(agent, loaded, notices) for agent in agent_configs]
+    agents = _with_files(agents, dataset_configs, loaded)
     checks = {
         item.name: CaseCheck(evaluators[item.name], _first(item, selection))
         for item in dataset_configs
@@ -168,6 +169,21 @@ def _make_evaluator(item: DatasetConfig, project: Path, desk: Desk) -> Evaluator
 def resolve_agents(loaded: LoadedConfig) -> list[SandboxAgent]:
     """Every agent of the configuration, resolved as for a run."""
     return [_resolve(agent, loaded, []) for agent in loaded.config.agents]
+
+
+def _with_files(
+    agents: list[SandboxAgent], datasets: Sequence[DatasetConfig], loaded: LoadedConfig
+) -> list[SandboxAgent]:
+    """Agents that take their cases' files, where some data set has any."""
+    if all(dataset.files is None for dataset in datasets):
+        return agents
+    for agent in agents:
+        if agent.sandbox.isolation == "worker":
+            raise ConfigError(
+                f"{loaded.path}: agent {agent.name!r}: `isolation: worker` does not go together "
+                "with `files` of a data set: one case would see those of others"
+            )
+    return [replace(agent, takes_files=True) for agent in agents]
 
 
 def _checkers(
@@ -265,6 +281,8 @@ def _judges_and_data(dataset: DatasetConfig, loaded: LoadedConfig) -> list[Path]
         if isinstance(part, CommandConfig) and part.source is not None
     ]
     data = own_paths(dataset.source, loaded.project)
+    if dataset.files is not None:
+        data.append(dataset.files.directory)
     return [*data, *(file for file in judges if file is not None)]
 
 

@@ -54,6 +54,18 @@ _INFRASTRUCTURE = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class CaseFile:
+    """A file that comes with a case."""
+
+    name: str
+    """Relative, with ``/``; where it stands for the agent, below its directory of files."""
+    path: str
+    """On this machine, absolute."""
+    digest: str
+    """SHA-256 of its content when the data set was read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One question of a data set."""
 
@@ -67,6 +79,8 @@ class Case:
     metadata: dict[str, JSON] = field(default_factory=dict)
     withheld: dict[str, JSON] = field(default_factory=dict)
     """Other columns that no agent sees: what evaluators are given besides ``expected``."""
+    files: tuple[CaseFile, ...] = ()
+    """What the agent finds beside its code, for this case alone."""
     hidden: bool = False
     """The agent sees an opaque id in place of ``case_id``."""
     where: str = ""

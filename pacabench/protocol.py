@@ -9,6 +9,7 @@ See ``docs/agent-protocol.md``.
 
 import json
 import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -33,9 +34,14 @@ class Answer:
     """Optional echo; an answer to another case is no answer to this one."""
 
 
-def encode_case(case: Case, *, shown_id: str) -> bytes:
-    """The line for ``case``, newline included. ``shown_id`` is what the agent sees as case id."""
+def encode_case(case: Case, *, shown_id: str, files: Sequence[str] | None = None) -> bytes:
+    """The line for ``case``, newline included. ``shown_id`` is what the agent sees as case id.
+
+    ``files`` are the paths of the case's files as the agent sees them; None: its data set has none.
+    """
+    placed = {} if files is None else {"files": list(files)}
     fixed = {
+        **placed,
         "case_id": shown_id,
         "dataset_name": case.dataset,
         "input": case.input,

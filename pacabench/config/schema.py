@@ -215,6 +215,17 @@ class InputMap(Section):
     history: Column = "history"
 
 
+class FilesConfig(Section):
+    """Files that come with a case."""
+
+    columns: Annotated[tuple[Column, ...], Field(min_length=1)] = Field(
+        description="Columns that name a file, or a list of files, below `directory`."
+    )
+    directory: Path = Field(
+        description="Relative to this file; with git: to the repository. In no agent's image."
+    )
+
+
 class DatasetConfig(Section):
     """Cases, and how an answer to them is judged."""
 
@@ -245,6 +256,9 @@ class DatasetConfig(Section):
         description="A shell command that makes the data. Runs on this machine, with your rights.",
     )
     input_map: InputMap = InputMap()
+    files: FilesConfig | None = Field(
+        default=None, description="Files that are placed beside the agent, case by case."
+    )
     hide: tuple[str, ...] = Field(
         default=(), description="Columns that the agent must not see; `case_id` makes it opaque."
     )

@@ -102,6 +102,8 @@ class Source:
     """Rows of it are still to be chosen; None where the parts are the split."""
     revision: str | None = None
     notices: tuple[str, ...] = ()
+    base: Path | None = None
+    """The directory that it was fetched into; None: the project's."""
 
 
 @dataclass(frozen=True, slots=True)

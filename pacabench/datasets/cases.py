@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from pacabench.columns import MISSING, find, root_of, without, without_root
 from pacabench.config.schema import DatasetConfig
 from pacabench.datasets.base import BadRow, Row
+from pacabench.datasets.case_files import FileFinder
 from pacabench.datasets.decode import encode
 from pacabench.model import JSON, Case
 
@@ -41,6 +42,8 @@ class CaseMaker:
     config: DatasetConfig
     file: str = ""
     """Of the rows that come, as messages name it."""
+    finder: FileFinder | None = None
+    """Of files that come with cases."""
     several: bool = False
     """Rows come from more than one file."""
     unseen: set[str] = field(init=False)
@@ -114,7 +117,9 @@ class CaseMaker:
         withheld = self._withheld(row.value)
         if case_id is None:
             case_id = self._case_id(row, [question, history, metadata])
-        content = encode([case_id, question, expected, history, metadata, withheld])
+        files = self.finder.files_of(row.value) if self.finder is not None else ()
+        parts = [case_id, question, expected, history, metadata, withheld]
+        content = encode([*parts, *([file.name, file.digest] for file in files)])
         case = Case(
             dataset=self.config.name,
             case_id=case_id,
@@ -123,6 +128,7 @@ class CaseMaker:
             history=tuple(history),
             metadata=metadata,
             withheld=withheld,
+            files=files,
             hidden=self._hidden,
             where=f"{self.file}:{row.place}",
         )

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from pacabench.config.schema import DatasetConfig
 from pacabench.datasets.base import (
@@ -15,6 +16,7 @@ from pacabench.datasets.base import (
     Source,
     printable,
 )
+from pacabench.datasets.case_files import FileFinder
 from pacabench.datasets.cases import CaseMaker, MadeCase
 from pacabench.datasets.choosing import Chooser
 from pacabench.datasets.keeping import Held, Stored
@@ -41,7 +43,7 @@ def load_dataset(
     try:
         source = open_source(config, place)
         with building():
-            return _read(config, source, seen)
+            return _read(config, source, place.project, seen)
     except DatasetError as error:
         raise DatasetError(f"dataset {config.name!r}: {error}") from error.__cause__
 
@@ -59,8 +61,13 @@ class _Faults:
             self.lines.append(f"{place}: {printable(problem)}")
 
 
-def _read(config: DatasetConfig, source: Source, seen: Callable[[Case], None]) -> Dataset:
-    maker = CaseMaker(config, several=len(source.parts) > 1)
+def _read(
+    config: DatasetConfig, source: Source, project: Path, seen: Callable[[Case], None]
+) -> Dataset:
+    finder = None
+    if config.files is not None:
+        finder = FileFinder(config.files, (source.base or project) / config.files.directory)
+    maker = CaseMaker(config, finder=finder, several=len(source.parts) > 1)
     chooser = Chooser(source.split, config.filter)
     content = hashlib.sha256()
     faults = _Faults()

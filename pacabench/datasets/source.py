@@ -34,6 +34,8 @@ def open_source(config: DatasetConfig, place: Place) -> Source:
             raise DatasetError(f"`prepare` does not go together with {source.partition(':')[0]}:")
         if source.startswith(PYTHON):
             return open_python(source.removeprefix(PYTHON), config.split, place)
+        if config.files is not None:
+            raise DatasetError("`files` are not fetched from the hub; download them and the rows")
         name = source.removeprefix(HUGGING_FACE)
         return open_huggingface(name, config.config, config.split, place)
     if is_pattern(source, place.project):
@@ -62,7 +64,7 @@ def _from_git(config: DatasetConfig, place: Place) -> Source:
         source = open_pattern(named.path, config.split, folder)
     else:
         source = open_local(folder / named.path, config.split, folder, named.path or shown)
-    return Source(source.parts, source.split, revision=checkout.commit, notices=checkout.notices)
+    return Source(source.parts, source.split, checkout.commit, checkout.notices, base=folder)
 
 
 def is_fetched(source: str) -> bool:

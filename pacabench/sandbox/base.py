@@ -50,6 +50,8 @@ class SandboxAgent:
     ignore: Sequence[str] = ()
     """Patterns in .gitignore's language, relative to ``source``, that stay out of the image: data
     sets, runs, cache, .env, .git, and those of .pacabenchignore."""
+    takes_files: bool = False
+    """Some of its cases come with files: ``Session.place`` is called before each one is sent."""
     service_env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By the service's name, its variables; keys of providers already taken out."""
 
@@ -158,6 +160,16 @@ class Session(Protocol):
 
         Raises:
             SandboxError: a service of the agent ended under the attempt.
+        """
+        ...
+
+    async def place(self, files: Mapping[str, bytes]) -> str:
+        """Put ``files`` (by relative name) where the agent can read them; returns the directory.
+
+        Once, before the first ``send``, of a session whose agent ``takes_files``; also with none.
+
+        Raises:
+            SandboxError: they cannot be written.
         """
         ...
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -200,6 +200,14 @@ async def _open_lane(gateway: Gateway, lane: str) -> int:
     return port
 
 
+def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o444)
+
+
 class ProcessSession:
     """One agent process and all that it started in its group."""
 
@@ -229,6 +237,15 @@ class ProcessSession:
         """See :meth:`pacabench.sandbox.base.Session.unbind`."""
         if self._gateway is not None and self._facts is None:
             await self._gateway.unbind(self._lane)
+
+    async def place(self, files: Mapping[str, bytes]) -> str:
+        """See :meth:`pacabench.sandbox.base.Session.place`. They lie in its home."""
+        folder = self._home / "files"
+        try:
+            await asyncio.to_thread(_write_all, folder, files)
+        except OSError as error:
+            raise SandboxError(f"the case's files cannot be written: {error}") from error
+        return str(folder)
 
     async def send(self, line: bytes, *, last: bool) -> None:
         """See :meth:`pacabench.sandbox.base.Session.send`."""

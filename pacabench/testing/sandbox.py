@@ -150,6 +150,7 @@ class FakeSession:
         self.attempts: list[str] = []
         """Attempt ids that it was bound to, in order."""
         self.closed = False
+        self.placed: dict[str, bytes] = {}
         self._sandbox = sandbox
         self._bound: str | None = None
         self._output: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -166,6 +167,11 @@ class FakeSession:
     async def unbind(self) -> None:
         """See ``Session``."""
         self._bound = None
+
+    async def place(self, files: Mapping[str, bytes]) -> str:
+        """See ``Session``. They are kept in ``placed``."""
+        self.placed = dict(files)
+        return "/files"
 
     async def send(self, line: bytes, *, last: bool) -> None:
         """See ``Session``. The behaviour is asked at once, and played in the background."""

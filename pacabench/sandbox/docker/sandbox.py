@@ -233,8 +233,10 @@ class DockerSandbox:
         role: Role,
         services: Sequence[ServicePlan] = (),
     ) -> DockerSession:
-        return await self.open(
-            lambda lane, key: self._box(agent, command, lane, key),
+        # A teardown is no case, and takes none.
+        folder = self._files_dir(agent) if role is Role.AGENT and agent.takes_files else None
+        session = await self.open(
+            lambda lane, key: self._box(agent, command, lane, key, files_dir=folder),
             role,
             services,
             doing=f"starting agent {agent.name!r}",
@@ -242,6 +244,13 @@ class DockerSandbox:
             allow=agent.sandbox.allowed_web,
             terms=self._plan.context.terms_of(agent),
         )
+        session.files_dir = folder or ""
+        return session
+
+    def _files_dir(self, agent: SandboxAgent) -> str:
+        """Below the work directory, or below /tmp where that is read-only."""
+        image = self._images[agent.name]
+        return f"{image.workdir.rstrip('/') if image.writable else '/tmp'}/files"  # noqa: S108
 
     async def open(
         self,
@@ -302,11 +311,19 @@ class DockerSandbox:
         async with self._starts:
             await finish(start())
 
-    def _box(self, agent: SandboxAgent, command: str, lane: Lane, key: str | None) -> AgentBox:
+    def _box(
+        self,
+        agent: SandboxAgent,
+        command: str,
+        lane: Lane,
+        key: str | None,
+        *,
+        files_dir: str | None,
+    ) -> AgentBox:
         image = self._images[agent.name]
         return AgentBox(
             image=image.id,
-            command=agent_command(command, image.source_dir),
+            command=agent_command(command, image.source_dir, files_dir),
             env={
                 "HOME": image.workdir if image.writable else "/tmp",  # noqa: S108 - inside
                 "USER": "agent",

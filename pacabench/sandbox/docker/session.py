@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import io
 import shlex
+import tarfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -60,6 +62,8 @@ class DockerSession:
         self._container = ""
         self._attachment: Attachment | None = None
         self._watches: set[asyncio.Task[None]] = set()
+        self.files_dir = ""
+        """Where the agent finds its case's files."""
         self._attempt: str | None = None
         self._unbinding = asyncio.Lock()
         self._closing = asyncio.Lock()
@@ -151,6 +155,11 @@ class DockerSession:
                     async with asyncio.timeout(_SALVAGE_WITHIN_S):
                         await self._runtime.salvaged.wait()
             self._attempt = None
+
+    async def place(self, files: Mapping[str, bytes]) -> str:
+        """See :meth:`pacabench.sandbox.base.Session.place`. The container's shell unpacks them."""
+        await self._attached().write(packed(files))
+        return self.files_dir
 
     async def send(self, line: bytes, *, last: bool) -> None:
         """See :meth:`pacabench.sandbox.base.Session.send`."""
@@ -269,7 +278,37 @@ _COPY = (
 """The root file system is read-only, and agents write beside their code."""
 
 
-def agent_command(command: str, source_dir: str | None) -> Sequence[str]:
-    """What the container runs for the user's ``command``: all of it in one shell."""
+_TAKE_FILES = (
+    # `read` takes no byte past the line, and `head` none past its count: what follows is the case.
+    'IFS= read -r pacabench_size && {{ test "$pacabench_size" = 0 || '
+    '{{ mkdir -p {folder} && PATH=/usr/bin:/bin:$PATH head -c "$pacabench_size" '
+    "| PATH=/usr/bin:/bin:$PATH tar -xf - -C {folder}; }}; }} || {{ "
+    "echo 'pacabench: the files of the case cannot be placed; the image needs head and tar, and "
+    "sandbox.tmp_size room for them' >&2; exit 73; }}; "
+)
+
+
+def agent_command(
+    command: str, source_dir: str | None, files_dir: str | None = None
+) -> Sequence[str]:
+    """What the container runs for the user's ``command``: all of it in one shell.
+
+    With ``files_dir`` it first takes the case's files from stdin, as :func:`packed` writes them.
+    """
     copy = _COPY.format(source=shlex.quote(f"{source_dir}/.")) if source_dir is not None else ""
-    return ["/bin/sh", "-c", copy + command]
+    take = _TAKE_FILES.format(folder=shlex.quote(files_dir)) if files_dir is not None else ""
+    return ["/bin/sh", "-c", copy + take + command]
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """``files`` as a line with a number of bytes, and so many bytes of tar."""
+    if not files:
+        return b"0\n"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o444
+            archive.addfile(entry, io.BytesIO(content))
+    data = buffer.getvalue()
+    return f"{len(data)}\n".encode() + data

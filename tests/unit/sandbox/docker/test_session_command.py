@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from pacabench.sandbox.docker.session import agent_command
+from pacabench.sandbox.docker.session import agent_command, packed
 
 
 def run(command: str, source: Path | None, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -46,3 +46,39 @@ def test_a_command_of_many_lines_is_run_as_it_stands(tmp_path: Path) -> None:
     (source / "name.txt").write_text("world")
     command = "# says hello\nread -r name < name.txt\ncat <<END\nhello $name, $0\nEND\n"
     assert run(command, source, tmp_path).stdout == "hello world, /bin/sh\n"
+
+
+class TestFiles:
+    def test_are_unpacked_before_the_command_and_the_case_is_left_on_stdin(
+        self, tmp_path: Path
+    ) -> None:
+        files = {"a.txt": b"a", "deep/b.bin": bytes(range(256)) * 4000}
+        line = agent_command("cat; ls -l files/a.txt", None, "files")
+        done = subprocess.run(
+            line, cwd=tmp_path, input=packed(files) + b"the case\n", capture_output=True, check=True
+        )
+        assert done.stdout.startswith(b"the case\n-r--r--r--")
+        assert {name: (tmp_path / "files" / name).read_bytes() for name in files} == files
+
+    def test_none_are_none(self, tmp_path: Path) -> None:
+        done = subprocess.run(
+            agent_command("cat", None, "files"),
+            cwd=tmp_path,
+            input=packed({}) + b"the case\n",
+            capture_output=True,
+            check=True,
+        )
+        assert done.stdout == b"the case\n"
+        assert not (tmp_path / "files").exists()
+
+    def test_where_they_cannot_be_placed_the_agent_does_not_start(self, tmp_path: Path) -> None:
+        (tmp_path / "files").write_text("in the way")
+        done = subprocess.run(
+            agent_command("echo started", None, "files"),
+            cwd=tmp_path,
+            input=packed({"a": b"a"}),
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (73, b"")
+        assert b"the files of the case cannot be placed" in done.stderr

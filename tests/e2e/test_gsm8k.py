@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from gsm8k import prove
+from gsm8k_replay import prove_replay
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +35,10 @@ def test_killed_and_resumed_it_agrees_all_the_same(problems: Path, cache_dir: Pa
     )
 
     assert figures["cases"] == 16
+
+
+@pytest.mark.timeout(600)
+def test_recorded_and_replayed_it_is_the_same_to_the_token(problems: Path, cache_dir: Path) -> None:
+    figures = prove_replay(problems, cases=16, kills=0, sandbox="process", cache=cache_dir)
+
+    assert figures["provider_was_asked"] == figures["replayed"]["calls"] == 16

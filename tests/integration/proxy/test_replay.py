@@ -2,17 +2,20 @@
 
 import asyncio
 import hashlib
+import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anthropic
 import openai
 import orjson
 import pytest
-from conformance import CHAT, ROWS, TEXT, TOKENS, Row
+from conformance import CHAT, ROWS, TEXT, TOKENS, Row, spec_of
 from decks import CASE, Deck
+from google import genai
 from yarl import URL
 
 from pacabench.model import CallRecord, Outcome, new_attempt_id
@@ -20,7 +23,6 @@ from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.patience import Patience
 from pacabench.testing import FakeProvider, Reply, Request
 from tests.integration.proxy.conftest import REAL_KEY, VIRTUAL_KEY, Bench, OpenBench, spec_for
-from tests.integration.proxy.test_conformance import spec_of
 
 REPLY = Reply(text=TEXT, tokens=TOKENS)
 Got = tuple[int, dict[str, str], bytes]
@@ -149,6 +151,56 @@ async def test_the_real_sdk_gets_the_same_objects(open_bench: OpenBench, deck: D
     again, _ = await replay(open_bench, deck, spec_for(provider), call)
     assert live == again
     assert len(live) > 3
+
+
+async def by_openai(it: Bench) -> list[Any]:
+    async with it.client() as client:
+        said = await client.responses.create(model="m-1", input="six")
+        events = await client.responses.create(model="m-1", input="six", stream=True)
+        found = await client.embeddings.create(model="m-1", input=["six", "seven"])
+        return [said, *[event async for event in events], found]
+
+
+async def by_anthropic(it: Bench) -> list[Any]:
+    asked: Any = {"model": "m-1", "max_tokens": 9, "messages": CHAT["messages"]}
+    origin = f"http://127.0.0.1:{it.port}"
+    async with anthropic.AsyncAnthropic(
+        base_url=origin, api_key=VIRTUAL_KEY, max_retries=0
+    ) as client:
+        whole = await client.messages.create(**asked)
+        events = await client.messages.create(**asked, stream=True)
+        return [whole, *[event async for event in events]]
+
+
+async def by_gemini(it: Bench) -> list[Any]:
+    with warnings.catch_warnings():
+        # The SDK builds on parts of the language that the newest Pythons deprecate.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        options: Any = {"base_url": f"http://127.0.0.1:{it.port}"}
+        client = genai.Client(api_key=VIRTUAL_KEY, http_options=options)
+        models = client.aio.models
+        whole = await models.generate_content(model="m-1", contents="six")
+        chunks = await models.generate_content_stream(model="m-1", contents="six")
+        told = [whole, *[chunk async for chunk in chunks]]
+        await client.aio.aclose()
+        return [(it.text, it.usage_metadata, it.model_version) for it in told]
+
+
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [("openai", by_openai), ("anthropic", by_anthropic), ("gemini", by_gemini)],
+)
+async def test_each_real_sdk_gets_the_same_objects_whole_and_streamed(
+    open_bench: OpenBench, deck: Deck, kind: str, call: Ask
+) -> None:
+    async with FakeProvider(lambda _: REPLY) as provider:
+        row = next(row for row in ROWS if row.kind == kind)
+        spec = spec_of(row.kind, provider.origin, REAL_KEY)
+        live, before = await record(open_bench, deck, spec, call)
+    again, it = await replay(open_bench, deck, spec, call)
+    assert live == again
+    assert len(live) > 3
+    assert [told(record) for record in before] == [told(record) for record in it.records]
 
 
 async def test_the_same_request_gets_its_answers_in_order_however_others_are_mixed_in(

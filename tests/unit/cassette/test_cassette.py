@@ -20,7 +20,7 @@ from pacabench.cassette.index import MAX_LINE_BYTES
 from pacabench.errors import CassetteError, JournalError
 from pacabench.model import CallRecord, CaseKey, Outcome, new_attempt_id
 from pacabench.proxy.canonical import outline, request_digest
-from pacabench.proxy.exchange import Asked, Exchange, Frame, encode_exchange
+from pacabench.proxy.exchange import Asked, Exchange, Frame
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.upstream import UpstreamError
 from pacabench.store.lines import seal
@@ -249,8 +249,10 @@ def wide_window(directory: Path) -> None:
 
 
 def other_content(directory: Path) -> None:
-    content = encode_exchange(said("lie"))
-    _blob(directory).write_bytes(zstd.compress(content))
+    """As long as the right one, so that only its hash tells."""
+    content = zstd.decompress(_blob(directory).read_bytes())
+    assert content.endswith(b"one")
+    _blob(directory).write_bytes(zstd.compress(content[:-3] + b"lie"))
 
 
 def no_zstd(directory: Path) -> None:

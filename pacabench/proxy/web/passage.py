@@ -1,6 +1,7 @@
 """One connection of an agent to the web, from its first byte to its record."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,8 @@ class Passage:
     """The permit of the attempt that the lane is bound to."""
     begin: Callable[[EgressDraft], None]
     end: Callable[[Permit, EgressDraft], None]
+    refused: bool = field(default=False, init=False)
+    """The agent was told so, and may be talking still."""
     _in_tunnel: bool = field(default=False, init=False)
     """An HTTP reply would not be understood any more."""
 
@@ -191,10 +194,9 @@ class Passage:
             return
         extra = {"Allow": ", ".join(sorted(METHODS))} if status == 405 else {}  # noqa: PLR2004 - Method Not Allowed
         reply = write_refusal(status, _PHRASES[status], f"pacabench: {text}", extra)
-        try:
+        with contextlib.suppress(ConnectionError):
             await self.agent.send(reply)
-        except ConnectionError:
-            return
+            self.refused = True
 
 
 def _bad_request(error: BadMessageError) -> DeniedError:

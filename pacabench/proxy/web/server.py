@@ -138,6 +138,8 @@ class WebGateway:
                 self._turn_away(lane)
             else:
                 await passage.run()
+                if passage.refused:
+                    await agent.see_off(within_s=self._outside.limits.see_off_s)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not reach the loop
             self._notice(f"a way out failed inside the proxy: {type(error).__name__}: {error}")
         except asyncio.CancelledError:

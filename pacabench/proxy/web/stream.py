@@ -38,6 +38,8 @@ class Limits:
     """For a server's first TLS message."""
     idle_s: float = 120.0
     """Without a byte either way."""
+    see_off_s: float = 1.0
+    """For one that was refused, to hear of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,17 @@ class Stream:
         if self.writer.can_write_eof():
             with contextlib.suppress(OSError):  # not connected any more: no ConnectionError
                 self.writer.write_eof()
+
+    async def see_off(self, *, within_s: float) -> None:
+        """Take what the other side still says, until it has heard that this is the end.
+
+        One that is closed with something unread is reset, and what was written last is lost.
+        """
+        self.end()
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(within_s):
+                while await self.reader.read(PIECE_BYTES):
+                    pass
 
     async def close(self, *, within_s: float) -> None:
         """Let go of it, once the other side took what was written, or ``within_s``."""

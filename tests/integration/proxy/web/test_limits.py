@@ -104,6 +104,20 @@ class TestLimits:
             record = await web.record()
         assert (record.verdict, record.reason) == ("denied", "slow")
 
+    async def test_who_goes_on_talking_gets_the_refusal_all_the_same(
+        self, open_web: OpenWeb
+    ) -> None:
+        async with open_web(f"{NAME}:80") as web:
+            reader, writer = await web.dial()
+            writer.write(DENIED)
+            await asyncio.sleep(0.2)
+            with contextlib.suppress(ConnectionError):
+                for _ in range(5):  # what comes for a closed connection would reset it
+                    writer.write(b"more")
+                    await asyncio.sleep(0.05)
+            async with asyncio.timeout(5):
+                assert (await reader.read()).startswith(b"HTTP/1.1 403 ")
+
     async def test_who_says_nothing_and_leaves_is_not_recorded(self, open_web: OpenWeb) -> None:
         async with open_web(f"{NAME}:80") as web:
             assert await leave(web) == b""

@@ -166,6 +166,11 @@ def _make_evaluator(item: DatasetConfig, project: Path, desk: Desk) -> Evaluator
         raise ConfigError(f"dataset {item.name!r}: {error}") from error.__cause__
 
 
+def resolve_checkers(loaded: LoadedConfig) -> list[SandboxAgent]:
+    """Every program of a ``command`` evaluator, resolved as for a run."""
+    return list(_checkers(loaded.config.datasets, loaded).values())
+
+
 def resolve_agents(loaded: LoadedConfig) -> list[SandboxAgent]:
     """Every agent of the configuration, resolved as for a run."""
     return [_resolve(agent, loaded, []) for agent in loaded.config.agents]

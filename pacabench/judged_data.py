@@ -17,7 +17,7 @@ from pacabench.errors import UsageError
 from pacabench.evaluators.base import Evaluator
 from pacabench.evaluators.desk import Desk
 from pacabench.evaluators.factory import CaseCheck, make_evaluator
-from pacabench.events import Listener, Preparing
+from pacabench.events import Listener, Notice, Preparing
 from pacabench.model import Case
 
 _Named = TypeVar("_Named", AgentConfig, DatasetConfig)
@@ -76,6 +76,12 @@ async def load_data(
     if item.prepare is not None or is_fetched(item.source):
         listener(Preparing(f"data set {item.name}"))
     cancelled = threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def tell(text: str) -> None:
+        notice = Notice("info", f"data set {item.name}: {text}")
+        loop.call_soon_threadsafe(listener, notice)
+
     try:
         return await asyncio.to_thread(
             load_dataset,
@@ -86,6 +92,7 @@ async def load_data(
                 environ=loaded.environ,
                 cancelled=cancelled.is_set,
                 revision=revision,
+                tell=tell,
             ),
             seen=seen,
         )

@@ -10,7 +10,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from pacabench.benchmark import resolve_agents
+from pacabench.benchmark import resolve_agents, resolve_checkers
 from pacabench.cli.figures import short_age, short_size
 from pacabench.cli.logs import configure_logs
 from pacabench.cli.options import (
@@ -47,7 +47,7 @@ def build(
     quiet: Quiet = False,
     log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
-    """Make the images of sidecar, agents and services.
+    """Make the images of sidecar, agents, services and evaluators.
 
     Only what is missing is made, named by its content.
     """
@@ -55,6 +55,8 @@ def build(
     loaded = load_config(config or CONFIG_FILE, flags=overrides(cache_dir=cache_dir))
     names = chosen(agents, [agent.name for agent in loaded.config.agents], kind="agent")
     wanted = [agent for agent in resolve_agents(loaded) if not names or agent.name in names]
+    if not names:
+        wanted += resolve_checkers(loaded)
     made = asyncio.run(_build(loaded, wanted, quiet=quiet, log_format=log_format))
     _print_made(made)
 

@@ -68,6 +68,8 @@ class Place:
     """Says so once nobody wants the data any more."""
     revision: str | None = None
     """The commit that an unfinished run was begun with: no other will do."""
+    tell: Callable[[str], None] = lambda _: None
+    """Gets what people should see while data are made. Called in the thread that loads."""
 
 
 class Part(Protocol):

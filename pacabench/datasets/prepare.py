@@ -111,6 +111,8 @@ def _run(command: str, source: Path, place: Place, timeout_s: float) -> None:
     )
     if ended.code != 0:
         raise DatasetError(f"prepare failed with {ended.how}: {command}{ended.tail}")
+    if ended.tail:
+        place.tell(f"prepare said: {command}{ended.tail}")
 
 
 def _environment(environ: Mapping[str, str], source: Path) -> dict[str, str]:

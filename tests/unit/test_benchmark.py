@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pacabench.benchmark import load_benchmark
+from pacabench.benchmark import load_benchmark, resolve_checkers
 from pacabench.config.load import load_config
 from pacabench.errors import ConfigError, ImageError
 from pacabench.events import Event, Preparing
@@ -248,3 +248,24 @@ async def test_a_prepare_is_killed_when_the_run_is_stopped_at_once(project: Path
     await until(lambda: not psutil.pid_exists(int(begun.read_text())))
 
     assert said == [Preparing("data set d")]
+
+
+async def test_a_program_that_evaluates_is_part_of_what_a_run_is(project: Path) -> None:
+    check = "{type: command, command: python check.py, source: checks, memory: 512m}"
+    text = CONFIG.replace('!1.jsonl"}', f'!1.jsonl", evaluator: {check}}}')
+    text += "sandbox: {image: mine, egress: {allow: ['example.org:443']}}\n"
+    (project / "pacabench.yaml").write_text(text.replace("agents/a.py}", "agents/a.py, source: .}"))
+    (project / "checks").mkdir()
+    (project / "checks" / "check.py").write_text("")
+    loaded = load_config(project / "pacabench.yaml")
+    before = await load_benchmark(loaded, Selection())
+    (program,) = before.checkers.values()
+    assert program.name == "evaluator of d"
+    assert (program.sandbox.memory, program.sandbox.image) == (512 * 1024**2, None)
+    assert (program.sandbox.profile, program.sandbox.allowed_web) == ("strict", ())
+    assert not program.takes_files
+    assert [each.name for each in resolve_checkers(loaded)] == [program.name]
+    assert "checks/check.py" not in await sent_to_agents(project)
+    (project / "checks" / "check.py").write_text("changed")
+    after = await load_benchmark(loaded, Selection())
+    assert after.identity != before.identity

@@ -96,6 +96,21 @@ class TestEnvironment:
         )
 
 
+class TestOutput:
+    def test_is_shown_when_it_ran_and_not_again(self, tmp_path: Path) -> None:
+        said: list[str] = []
+        place = Place(tmp_path, tmp_path / "cache", os.environ, tell=said.append)
+        for _ in range(2):
+            prepare("echo 3 rows; printf 'odd \\033[31m\\n' >&2", tmp_path / "x", place)
+        assert len(said) == 1
+        assert said[0].splitlines()[1:] == ["    3 rows", "    odd \\x1b[31m"]
+
+    def test_of_one_that_says_nothing_is_none(self, tmp_path: Path) -> None:
+        said: list[str] = []
+        prepare("true", tmp_path / "x", Place(tmp_path, tmp_path / "cache", tell=said.append))
+        assert not said
+
+
 class TestFailure:
     def test_shows_the_exit_code_and_the_end_of_the_output(self, tmp_path: Path) -> None:
         command = "seq 10000; printf 'why \\033[31m\\n' >&2; exit 3"

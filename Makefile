@@ -12,7 +12,7 @@ help:
 	@echo "make test    all tests; those that need a Docker Engine say so where there is none"
 	@echo "make unit    tests that need no container and no network"
 	@echo "make check   format, lint, types, import layers"
-	@echo "make bench   docker cases/s against a bare loop of engine calls, and hardening off"
+	@echo "make bench   cases/s in containers, large runs and inputs, durability: each against a reference"
 	@echo "make bench-proxy  what the proxy costs, against a bare relay and LiteLLM (ARGS=...)"
 	@echo "make gsm8k   all of GSM8K (DATA=test.jsonl) against a provider that keeps books"
 
@@ -53,6 +53,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/docker_overhead.py
 	$(BIN)/python benchmarks/hardening_cost.py
 	$(BIN)/python benchmarks/large_run.py
+	$(BIN)/python benchmarks/large_inputs.py
+	$(BIN)/python benchmarks/group_commit.py
 
 bench-proxy: $(STAMP)
 	$(BIN)/python benchmarks/proxy_overhead.py $(ARGS)

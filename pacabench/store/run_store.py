@@ -125,6 +125,7 @@ class RunStore:
         """
         if not has_manifest(run_dir):
             raise JournalError(f"{run_dir} is no run: it has no run.json.")
+        read_manifest(run_dir)  # what cannot be read is left alone, down to its lock
         lock = take_lock(run_dir)
         with contextlib.ExitStack() as undo:
             undo.callback(lock.release)

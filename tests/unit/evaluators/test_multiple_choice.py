@@ -90,6 +90,13 @@ class TestOptions:
         assert await judged("B", "The answer is B.", metadata, **options)
         assert not await judged("B", "The answer is C.", metadata, **options)
 
+    @pytest.mark.parametrize("answer", ["The answer is B", "A good question. The answer is B"])
+    async def test_an_article_or_a_word_before_it_is_never_taken_for_the_choice(
+        self, answer: str
+    ) -> None:
+        assert not await judged("A", answer, {"choices": FOUR})
+        assert await judged("B", answer, {"choices": FOUR})
+
     async def test_may_be_columns_that_agents_do_not_see(self) -> None:
         case = Case("d", "c", input="q", expected="B", withheld={"choices": FOUR}, where="d:1")
         evaluator = make_evaluator(MultipleChoiceConfig(type="multiple_choice"), Path())

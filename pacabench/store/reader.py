@@ -129,7 +129,7 @@ class JournalReader(Generic[T]):
             raise JournalError(f"{self.path} was written by a newer PacaBench. Update.")
         try:
             return self._decode(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             where = "" if number is None else f" line {number}"
             raise JournalError(
                 f"{self.path}{where} is no record that this PacaBench knows ({error})."

@@ -52,6 +52,21 @@ class TestWithEngine:
         assert {line.split()[1] for line in first.out.splitlines()} <= known
         assert "sidecar" in boxed.run("images", "list").out
 
+    def test_an_agent_that_kills_its_container_each_time_ends_as_what_it_is(
+        self, boxed: Any, containers: Callable[[str], list[str]]
+    ) -> None:
+        boxed.write("agent.py", "import os, signal\nos.killpg(0, signal.SIGKILL)\n")
+        text = (boxed.path / "pacabench.yaml").read_text()
+        boxed.write("pacabench.yaml", text.replace("max_retries: 0", "max_retries: 2"))
+        run_id = f"cli-{uuid.uuid4().hex[:8]}"
+        args = ("run", "--run-id", run_id, "-a", "first")
+        ended = boxed.ended(boxed.start(*args), within_s=600)
+        assert ended.code == 0, ended.err
+        results = [json.loads(line)["result"] for line in boxed.lines(run_id)]
+        assert [(item["outcome"], item["number"]) for item in results] == [("agent_error", 1)] * 3
+        assert {item["exit"]["exit_code"] for item in results} == {137}
+        assert containers(run_id) == []
+
     def test_a_run_ends_with_the_same_figures_and_leaves_nothing(
         self, boxed: Any, containers: Callable[[str], list[str]]
     ) -> None:

@@ -87,6 +87,18 @@ class TestInfrastructure:
         assert "3 passed" in ended.out
         assert len(small.lines("r1")) == 4
 
+    def test_an_agent_that_kills_itself_each_time_ends_as_what_it_is(self, small: Any) -> None:
+        small.write("agent.py", "import os, signal\nos.killpg(0, signal.SIGKILL)\n")
+        text = (small.path / "pacabench.yaml").read_text()
+        small.write("pacabench.yaml", text.replace("max_retries: 0", "max_retries: 2"))
+        ended = small.run("run", "--run-id", "r1", "-a", "first")
+        assert ended.code == 0, ended.err
+        results = [json.loads(line)["result"] for line in small.lines("r1")]
+        assert [(item["outcome"], item["number"]) for item in results] == [("agent_error", 1)] * 3
+        assert all("signal 9" in item["error"] for item in results)
+        assert small.run("resume", "r1", "-q").code == 0
+        assert len(small.lines("r1")) == 3
+
 
 class TestExistingRunId:
     def test_it_is_resumed(self, small: Any) -> None:

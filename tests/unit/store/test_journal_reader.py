@@ -1,5 +1,6 @@
 """Reading a journal file that was cut, torn, zeroed or damaged."""
 
+import contextlib
 import os
 import zlib
 from collections.abc import Sequence
@@ -161,3 +162,28 @@ class TestWhatIsNoJournal:
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(JournalError, match=r"results\.jsonl: No such file"):
             case_ids(tmp_path)
+
+
+class TestAnyBytes:
+    @given(
+        st.lists(
+            st.binary(max_size=60)
+            | st.sampled_from([*LINES, b"\n", b"\0" * 40])
+            | st.builds(
+                seal,
+                st.sampled_from(["result", "call", "x"]),
+                st.binary(max_size=40) | st.sampled_from([b"{}", b"[]", b"[" * 5000, b"1e999"]),
+                st.integers(0, 2**70),
+            ),
+            max_size=8,
+        ),
+        st.integers(0, 5000),
+    )
+    def test_are_records_or_a_journal_error(self, pieces: list[bytes], synced: int) -> None:
+        with TemporaryDirectory() as folder:
+            run_dir = write(folder, b"".join(pieces))
+            reader = read_results(run_dir, synced=synced)
+            with contextlib.suppress(JournalError):
+                whole = [result for _, result in reader]
+                assert all(result.key.case_id in ids(range(COUNT)) for result in whole)
+                assert reader.end <= reader.size

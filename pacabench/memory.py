@@ -10,6 +10,7 @@ def building() -> Iterator[None]:
     """Keep the collector from going through all objects again and again while they are made.
 
     It finds nothing there, and takes a third of the time for which a run of 100,000 cases is read.
+    Afterwards it leaves alone what there is: objects go with their last reference all the same.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -17,4 +18,5 @@ def building() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            gc.freeze()
             gc.enable()

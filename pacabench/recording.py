@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, ParamSpec, TypeAlias
+from typing import ParamSpec
 
 from pacabench.benchmark import Benchmark
 from pacabench.capture import CUT, Capture
@@ -18,6 +18,7 @@ from pacabench.cassette import (
     read_header,
     start_cassette,
 )
+from pacabench.cassette_choice import CassetteChoice
 from pacabench.config.proxy import ProxyConfig
 from pacabench.config.replay import ReplayConfig
 from pacabench.errors import CassetteError, UsageError
@@ -32,23 +33,8 @@ from pacabench.scheduler import Again
 from pacabench.store import CassetteRecord
 
 P = ParamSpec("P")
-Mode: TypeAlias = Literal["record", "replay", "replay-or-record"]
-
 _REASONS_TOLD = 5
 """Of calls that could not be recorded."""
-
-
-@dataclass(frozen=True, slots=True)
-class CassetteChoice:
-    """What the command line asks for."""
-
-    mode: Mode
-    directory: Path
-
-    @property
-    def sealed(self) -> bool:
-        """No call goes to a provider."""
-        return self.mode == "replay"
 
 
 def prepare(choice: CassetteChoice, benchmark: Benchmark) -> CassetteRecord:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pacabench.benchmark import load_benchmark
+from pacabench.cassette_choice import CassetteChoice
 from pacabench.config.load import load_config
 from pacabench.events import Listener
 from pacabench.job import Job, RunReport
 from pacabench.model import Outcome
 from pacabench.provenance import new_manifest, refuse_changes
-from pacabench.recording import CassetteChoice, prepare, refuse_other_cassette
+from pacabench.recording import prepare, refuse_other_cassette
 from pacabench.scheduler import Stop
 from pacabench.session import carry_out
 from pacabench.store import RunStore, Selection, new_run_id

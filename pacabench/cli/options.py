@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from pacabench.cassette_choice import CassetteChoice, Mode
 from pacabench.config.problems import nearest
 from pacabench.errors import UsageError
 from pacabench.model import Outcome
-from pacabench.recording import CassetteChoice, Mode
 
 CONFIG_FILE = Path("pacabench.yaml")
 

@@ -11,7 +11,7 @@ sum stands beside it.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from pacabench.figures import CallFigures
@@ -193,7 +193,8 @@ def summarise(
             decided.attempts = number
             group.take(key, decided)
     agents = groups.summaries()
-    return Summary(agents, groups.total(), cases, frozenset(providers))
+    total = groups.total(agents)
+    return Summary(agents, total, cases, frozenset(providers))
 
 
 def add_up(
@@ -266,12 +267,15 @@ class _Group:
         clusters = _passed_and_judged(
             ((key.dataset, key.case_id), case) for key, case in self.judged
         )
-        epochs = _passed_and_judged((key.epoch, case) for key, case in self.judged)
+        repeats = None
+        if agent and len(clusters) < len(self.judged):
+            epochs = _passed_and_judged((key.epoch, case) for key, case in self.judged)
+            repeats = repeats_of(epochs, list(clusters.values()))
         return AgentSummary(
             **self.counts(agent, dataset),
             per_case=_per_case([case for _, case in self.judged]),
             accuracy_interval=clustered_wilson(clusters.values()),
-            repeats=repeats_of(epochs, list(clusters.values())) if agent else None,
+            repeats=repeats,
         )
 
 
@@ -329,7 +333,9 @@ class _Groups:
     def summaries(self) -> list[AgentSummary]:
         return [self._groups[name].summary(*name) for name in self._names()]
 
-    def total(self) -> AgentSummary:
+    def total(self, summaries: Sequence[AgentSummary]) -> AgentSummary:
+        if len(summaries) == 1:  # nothing is counted twice in a run of 100,000 cases
+            return replace(summaries[0], agent="", dataset="", repeats=None)
         return self.whole().summary("", "")
 
     def whole(self) -> _Group:

@@ -14,7 +14,7 @@ def test_there_are_some() -> None:
     assert len(NAMED) > 30
 
 
-@pytest.mark.parametrize(("file", "name"), NAMED, ids="::".join(["%s"]).__mod__)
+@pytest.mark.parametrize(("file", "name"), NAMED, ids=str)
 def test_it_is_there(file: str, name: str) -> None:
     text = (ROOT / file).read_text(encoding="utf-8")
     assert (

@@ -1,6 +1,8 @@
 """``docs/cli.md`` names every command and every option, and every exit code."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,3 +72,11 @@ def test_every_command_stands_in_the_table_at_the_top() -> None:
     table = DOCS[: DOCS.index("## Exit codes")]
     for name in COMMANDS:
         assert f"`{name}`" in table
+
+
+@pytest.mark.parametrize("module", ["showing", "exporting", "comparing"])
+def test_who_only_looks_at_a_run_imports_nothing_that_runs_one(module: str) -> None:
+    heavy = "{'docker', 'aiohttp', 'scipy', 'numpy', 'pacabench.benchmark'}"
+    ask = f"import sys, pacabench.cli.{module}; print(*{heavy} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert said.stdout == "\n"

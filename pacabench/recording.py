@@ -53,6 +53,8 @@ def prepare(choice: CassetteChoice, benchmark: Benchmark) -> CassetteRecord:
     if choice.mode == "record":
         exists = start_cassette(directory, config.ignore)
     elif exists is None:
+        if directory.exists() and not directory.is_dir():
+            raise CassetteError(f"{directory} is no directory")
         empty = not directory.exists() or not any(directory.iterdir())
         exists = start_cassette(directory, config.ignore) if empty else read_header(directory)
     digest = None if choice.mode == "record" else index_digest(directory)

@@ -147,6 +147,11 @@ def _warnings(a: RunView, b: RunView, datasets: Sequence[str]) -> Iterator[str]:
             "figures say nothing about any model."
         )
     for letter, view in (("A", a), ("B", b)):
+        if replayed := view.summary.total.usage.replayed_calls:
+            yield (
+                f"Run {letter} was replayed ({replayed:,} calls out of a cassette): its times are "
+                "not a provider's, and nobody billed its costs."
+            )
         if view.is_decided:
             yield (
                 f"Run {letter} was stopped when it was decided (--stop-when-decided): its "

@@ -62,6 +62,7 @@ def export_runs(runs: Sequence[RunRecord], broken: Sequence[BrokenRun]) -> list[
                 "finished": run.manifest.finished,
                 "sandbox": run.manifest.sandbox.kind,
                 "sandbox_held": run.manifest.sandbox.held,
+                "cassette": run.manifest.cassette.mode if run.manifest.cassette else None,
                 "directory": str(run.run_dir),
             }
             for run in runs
@@ -161,7 +162,6 @@ def _agent(view: RunView, summary: AgentSummary) -> dict[str, Any]:
         "failed_calls": summary.usage.failed_calls,
         "denied_calls": summary.usage.denied_calls,
         "sdk_retries": summary.usage.sdk_retries,
-        "replayed_calls": summary.usage.replayed_calls,
         "unmatched_calls": summary.usage.unmatched_calls,
     }
 
@@ -215,5 +215,6 @@ def _usage(figures: CallFigures) -> dict[str, Any]:
         "uncounted_calls": figures.uncounted_calls,
         "unpriced_calls": figures.unpriced_calls,
         "estimated_calls": figures.estimated_calls,
+        "replayed_calls": figures.replayed_calls,
         "other_model_calls": figures.other_model_calls,
     }

@@ -103,6 +103,7 @@ def _spec(view: RunView, summary: AgentSummary) -> dict[str, Any]:
             "sandbox": manifest.sandbox.kind,
             "sandbox_held": manifest.sandbox.held,
             "scripted": view.summary.scripted,
+            "replayed_calls": summary.usage.replayed_calls,
             "pending": summary.pending,
             "infrastructure": summary.infrastructure,
         },

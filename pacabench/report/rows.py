@@ -34,6 +34,7 @@ _USAGE: dict[str, Kind] = {
     "uncounted_calls": "integer",
     "unpriced_calls": "integer",
     "estimated_calls": "integer",
+    "replayed_calls": "integer",
 }
 _NAMES: dict[str, Kind] = {"run_id": "text", "agent": "text", "dataset": "text"}
 AGENT_COLUMNS: dict[str, Kind] = {

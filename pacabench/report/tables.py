@@ -265,7 +265,7 @@ def _run_row(run: RunRecord) -> list[Text]:
         name_text(run.run_id),
         Text(run.status, style=_STATUS_STYLE[run.status]),
         name_text(run.manifest.started[:19].replace("T", " ")),
-        _sandbox_text(run.manifest.sandbox),
+        _sandbox_text(run.manifest.sandbox) + _replayed(run),
         Text(count(passed)),
         Text(count(decided - passed - infrastructure)),
         _alarm(infrastructure),
@@ -280,6 +280,13 @@ def _sandbox_text(sandbox: SandboxRecord) -> Text:
     if sandbox.weaknesses:
         return name_text(f"{sandbox.kind}, weak", "bold red")
     return name_text(sandbox.kind)
+
+
+def _replayed(run: RunRecord) -> Text:
+    """So that nobody takes a replayed run for a live one."""
+    cassette = run.manifest.cassette
+    replayed = cassette is not None and cassette.replayed is not None
+    return Text(", replayed" if replayed else "", style="magenta")
 
 
 def _outcomes(run: RunRecord) -> Counter[Outcome]:

@@ -232,6 +232,9 @@ def test_new_cases_are_recorded_on_top_and_old_ones_replayed(recorded: Any) -> N
         (["--replay", "missing"], "is no cassette"),
         (["--record", "x", "--replay", "y"], "exclude each other"),
         (["--record", "."], "is not empty and no cassette"),
+        (["--replay-or-record", "."], "is no cassette"),
+        (["--replay-or-record", "agent.py"], "is no directory"),
+        (["--record", "agent.py"], "cannot"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(

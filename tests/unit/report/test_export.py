@@ -22,7 +22,7 @@ RUN = {
 }  # fmt: skip
 USAGE = {
     "calls", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost_usd",
-    "cost_incomplete", "uncounted_calls", "unpriced_calls", "estimated_calls",
+    "cost_incomplete", "uncounted_calls", "unpriced_calls", "estimated_calls", "replayed_calls",
     "other_model_calls",
 }  # fmt: skip
 AGENT = USAGE | {
@@ -30,7 +30,7 @@ AGENT = USAGE | {
     "accuracy", "latency_p50_ms", "latency_p95_ms", "attempts", "scripted_calls", "failed_calls",
     "denied_calls", "sandbox_profile", "sdk_retries", "accuracy_ci95", "repeats", "per_case",
     "cost_per_pass_usd", "not_run", "attempts_cut_short",
-    "replayed_calls", "unmatched_calls",
+    "unmatched_calls",
 }  # fmt: skip
 CASE = USAGE | {
     "agent", "dataset", "case_id", "epoch", "outcome", "passed", "score", "output", "expected",
@@ -118,7 +118,7 @@ class TestFigures:
             "input_tokens": 100, "output_tokens": 7, "cached_tokens": 40, "reasoning_tokens": 3,
             "cost_usd": 0.25, "cost_incomplete": False, "uncounted_calls": 0, "unpriced_calls": 0,
             "egress": cases["agent", "case-1"]["egress"],  # below
-            "estimated_calls": 0, "other_model_calls": 0,
+            "estimated_calls": 0, "replayed_calls": 0, "other_model_calls": 0,
         }  # fmt: skip
         wrong = cases["agent", "case-2"]
         assert (wrong["outcome"], wrong["attempts"], wrong["calls"]) == ("failed", 2, 2)

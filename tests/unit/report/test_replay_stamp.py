@@ -6,10 +6,11 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from pacabench.report.export import export_run
+from pacabench.report.comparison import compare_runs
+from pacabench.report.export import export_run, export_runs
 from pacabench.report.markdown import render_markdown
 from pacabench.report.misses import misses
-from pacabench.report.tables import summary_view
+from pacabench.report.tables import runs_table, summary_view
 from pacabench.report.view import RunView
 from pacabench.testing.records import fake_key, fake_manifest, fake_metered, fake_result
 
@@ -55,6 +56,8 @@ def test_a_replayed_run_is_not_taken_for_a_live_one(make_view: MakeView, render:
     }
     assert export["agents"][0]["replayed_calls"] == 2
     assert misses(it) is None
+    assert "docker, replayed" in render(runs_table([it.record], []))
+    assert export_runs([it.record], [])[0]["cassette"] == "replay"
 
 
 def test_a_mixed_run_says_how_much_was_live(make_view: MakeView, render: Render) -> None:
@@ -91,6 +94,12 @@ def test_what_was_not_recorded_is_said(make_view: MakeView, render: Render) -> N
 def test_a_live_run_says_nothing_of_it(make_view: MakeView, render: Render) -> None:
     it = view(make_view, None, None)
     assert export_run(it, include_cases=False)["run"]["cassette"] is None
-    text = render(summary_view(it))
+    text = render(summary_view(it)) + render(runs_table([it.record], []))
     assert "ecorded" not in text
     assert "eplayed" not in text
+
+
+def test_a_comparison_with_a_replayed_run_says_so(make_view: MakeView) -> None:
+    it = view(make_view, cassette("replay", replayed=DIGEST), "served")
+    found = compare_runs(it, it, [("agent", "agent")])
+    assert any("Run B was replayed (1 calls out of a cassette)" in text for text in found.warnings)

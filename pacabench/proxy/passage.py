@@ -75,12 +75,17 @@ class KeyGuard:
         kept: CIMultiDict[str] = CIMultiDict()
         for name, value in given.items():
             lower = name.lower()
-            if (lower in allowed or lower.startswith(prefixes)) and self.text(value) == value:
+            if lower in allowed or lower.startswith(prefixes):
                 kept.add(name, value)
+        if self._shown_in("\n".join(kept.values())):
+            kept = CIMultiDict(pair for pair in kept.items() if not self._shown_in(pair[1]))
         if resized:
             for name in ("Content-Length", "Content-Encoding"):
                 kept.popall(name, None)
         return kept
+
+    def _shown_in(self, text: str) -> bool:
+        return any(secret in text for secret in self._secrets)
 
 
 @cache

@@ -13,9 +13,8 @@ _TOO_MANY = 2**53
 
 def count(value: Any) -> int | None:
     """``value`` as a number of tokens, or None."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _TOO_MANY:
-        return value
-    return None
+    # A bool is an int as well, and no number of tokens.
+    return value if type(value) is int and 0 <= value < _TOO_MANY else None
 
 
 def openai_usage(raw: Mapping[str, Any]) -> Usage | None:

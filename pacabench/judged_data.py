@@ -13,7 +13,7 @@ from pacabench.config.schema import AgentConfig, DatasetConfig
 from pacabench.datasets.base import Dataset, Place
 from pacabench.datasets.load import load_dataset
 from pacabench.datasets.source import is_fetched
-from pacabench.errors import UsageError
+from pacabench.errors import RunChangedError, UsageError
 from pacabench.evaluators.base import Evaluator
 from pacabench.evaluators.desk import Desk
 from pacabench.evaluators.factory import CaseCheck, make_evaluator
@@ -58,6 +58,44 @@ async def load_judged(
         check.finish()
         found[item.name] = JudgedData(dataset, judge, config)
     return found
+
+
+async def load_unchanged(
+    loaded: LoadedConfig, hashes: Mapping[str, str], revisions: Mapping[str, str]
+) -> list[Dataset]:
+    """The data sets that ``hashes`` names, if they are what they were.
+
+    Raises:
+        RunChangedError: one is not.
+        UsageError, DatasetError: as they say.
+    """
+    found = []
+    for item in selected("dataset", loaded.config.datasets, hashes):
+        revision = revisions.get(item.name)
+        found.append(
+            await load_data(item, loaded, lambda _: None, lambda _: None, revision=revision)
+        )
+    refuse_changed({dataset.name: dataset for dataset in found}, hashes)
+    return found
+
+
+def refuse_changed(datasets: Mapping[str, Dataset], hashes: Mapping[str, str]) -> None:
+    """See to it that answers are not put beside questions of other days.
+
+    Raises:
+        RunChangedError: a data set's hash is not the one in ``hashes``.
+    """
+    changed = [
+        f"  {name}: {hashes.get(name)} -> {dataset.digest}"
+        for name, dataset in datasets.items()
+        if hashes.get(name) != dataset.digest
+    ]
+    if changed:
+        raise RunChangedError(
+            "the run was about other data:\n" + "\n".join(changed) + "\n"
+            "Its answers are to other questions. Bring the data back as they were, or leave "
+            "such data sets out."
+        )
 
 
 async def load_data(

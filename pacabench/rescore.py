@@ -16,11 +16,11 @@ from pacabench.attempt import judge_answer
 from pacabench.config.evaluators import CommandConfig, EvaluatorConfig, every_part
 from pacabench.config.load import load_config
 from pacabench.config.masking import hide_secrets
-from pacabench.errors import RunChangedError, UsageError
+from pacabench.errors import UsageError
 from pacabench.evaluators.desk import Desk
 from pacabench.events import Listener
 from pacabench.figures import CallFigures
-from pacabench.judged_data import JudgedData, load_judged
+from pacabench.judged_data import JudgedData, load_judged, refuse_changed
 from pacabench.judging import Book, judge_specs, open_desk
 from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall, Outcome
 from pacabench.store import RunRecord, utc_now
@@ -66,7 +66,8 @@ async def rescore(
         revisions=manifest.dataset_revisions,
     )
     _refuse_commands(data)
-    _refuse_changes(record, data)
+    datasets = {name: item.dataset for name, item in data.items()}
+    refuse_changed(datasets, manifest.dataset_hashes)
     spent = CallFigures()
     specs = judge_specs(loaded, [item.config for item in data.values()])
     async with open_desk(desk, specs, loaded, _book(spent), listener):
@@ -113,22 +114,6 @@ def _refuse_commands(data: Mapping[str, JudgedData]) -> None:
                 f"data set {name!r} is judged by a `command`, which runs in a sandbox; `score` has "
                 "none. Leave the data set out with -d, or name another evaluator with --evaluator."
             )
-
-
-def _refuse_changes(record: RunRecord, data: Mapping[str, JudgedData]) -> None:
-    """The answers are to questions of other days where a data set has changed."""
-    known = record.manifest.dataset_hashes
-    changed = [
-        f"  {name}: {known.get(name)} -> {item.dataset.digest}"
-        for name, item in data.items()
-        if known.get(name) != item.dataset.digest
-    ]
-    if changed:
-        raise RunChangedError(
-            f"run {record.run_id} was about other data:\n" + "\n".join(changed) + "\n"
-            "Its answers cannot be judged by these. Bring the data back as they were, or leave the "
-            "data set out with -d."
-        )
 
 
 async def _judged(

@@ -83,7 +83,7 @@ def _version(asked: bool) -> None:
 
 @app.callback(
     epilog="Exit codes: 0 done, 1 error, 2 usage, 3 infrastructure failures left, "
-    "4 a gate did not hold, 130 interrupted."
+    "4 a gate did not hold, 5 over budget, 130 interrupted."
 )
 def root(
     version: Annotated[

@@ -110,6 +110,14 @@ class TestExport:
         logs = [json.loads((done.path / name).read_text()) for name in written]
         assert [log["eval"]["model"] for log in logs] == ["pacabench/first", "pacabench/second"]
         assert [len(log["samples"]) for log in logs] == [3, 3]
+        assert logs[0]["samples"][0]["input"] == "case c1"
+        done.run("export", "night", "--format", "inspect", "--questions", "-o", "logs")
+        log = json.loads((done.path / written[0]).read_text())
+        assert [sample["input"] for sample in log["samples"]] == ["one", "two", "three"]
+        done.cases({"case_id": "c1", "input": "other", "expected": "one"})
+        refused = done.run("export", "night", "--format", "inspect", "--questions", "-o", "logs")
+        assert refused.code == 1
+        assert "other questions" in refused.err
 
     def test_stdout_has_the_export_and_nothing_else(self, done: Any) -> None:
         ended = done.run("export", "night", "--include-cases")

@@ -104,8 +104,7 @@ class Tape:
         """Keep nothing of it."""
         if self.left_out is None:
             self.left_out = why
-        self._held.give_back(self._taken)
-        self._taken = 0
+        self._release()
         self._request = b""
         self._frames, self._merged = [], []
 
@@ -113,6 +112,7 @@ class Tape:
         """The exchange; None where there is none, or where it is ``left_out``."""
         route = self._route
         if route is None or draft.end == "denied":
+            self._release()
             return None
         if self.left_out is not None:
             return None
@@ -139,9 +139,13 @@ class Tape:
             request=self._clean_request(),
             frames=self._clean_frames(),
         )
+        self._release()
+        return exchange
+
+    def _release(self) -> None:
+        """Its bytes are held here no longer."""
         self._held.give_back(self._taken)
         self._taken = 0
-        return exchange
 
     def _kept(self, data: bytes, have: int) -> bytes:
         """What of ``data`` is kept; where it is too much in all, everything is given up."""

@@ -268,3 +268,24 @@ def test_in_containers_too_with_no_network_for_the_sidecar(recorded: Any) -> Non
     content = packed_too(recorded.cassette) + packed_too(recorded.path / "runs")
     assert REAL_KEY.encode() not in content
     assert b"sk-pacabench-" not in packed_too(recorded.cassette)
+
+
+def test_a_replay_that_was_killed_goes_on_as_one(recorded: Any) -> None:
+    live = record(recorded)
+    configure(recorded, "http://127.0.0.1:9/v1")
+    process = recorded.start("run", "--replay", str(recorded.cassette), "--run-id", "again")
+    recorded.wait_for_results("again", 2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert 2 <= len(recorded.lines("again")) < 2 * CASES
+    done = recorded.run("resume", "again")
+    assert done.code == 0, done.err + done.out
+    again = exported(recorded, "again")
+    assert [(case["outcome"], case["output"]) for case in again["cases"]] == [
+        (case["outcome"], case["output"]) for case in live["cases"]
+    ]
+    assert again["run"]["cassette"]["mode"] == "replay"
+    assert books(recorded.provider)[0] == 6 * CASES
+    with (recorded.cassette / "index.jsonl").open("ab") as file:
+        file.write(b"\n")
+    assert "is not what it was when this run began" in recorded.run("retry", "again").err

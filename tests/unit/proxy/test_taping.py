@@ -114,9 +114,11 @@ def test_what_is_kept_is_given_back_when_it_is_handed_on() -> None:
 
 
 def test_a_call_that_the_proxy_denied_is_nothing() -> None:
-    tape = Tape(Keeping(), Held(), [KEY])
-    tape.asked(route(), {}, b"{}")
+    held = Held(100)
+    tape = Tape(Keeping(), held, [KEY])
+    tape.asked(route(), {}, b"x" * 90)
     draft = CallDraft("a-1", "openai", "chat.completions")
     draft.end = "denied"
     assert tape.close(draft) is None
     assert tape.left_out is None
+    assert held.take(100)

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -149,6 +150,8 @@ def main() -> None:
     parser.add_argument("--cache-dir", type=Path, default=default_cache())
     parser.add_argument("--json", type=Path, help="a file for all figures")
     options = parser.parse_args()
+    # So that nothing is left behind that is paused.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("proxy_overhead: told to stop"))
     try:
         litellm = None if options.without_litellm else ensure_litellm(options.cache_dir)
         found = run(options.rounds, litellm)

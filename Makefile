@@ -43,6 +43,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@find pacabench -name '*.py' -exec awk 'FNR == 401 { print FILENAME ": more than 400 lines"; found = 1 } END { exit found }' {} +
 
 format: $(STAMP)
 	$(BIN)/ruff format .

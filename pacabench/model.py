@@ -18,10 +18,6 @@ JSON = Any
 """A value that JSON can express: None, bool, int, float, str, list, dict with str keys."""
 
 
-EXPORT_MARK = "<!-- pacabench export -->"
-"""The last line of a Markdown export, by which it is known and kept out of agents' images."""
-
-
 class Outcome(StrEnum):
     """What happened to an attempt. The only place where this is named."""
 

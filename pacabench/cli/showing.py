@@ -11,7 +11,8 @@ from pacabench.cli.options import AsJson, Config, RunsDir, ScoresName
 from pacabench.cli.output import plain_json, result_console, write_bytes, write_result
 from pacabench.cli.runs import find, locate_runs, view_run
 from pacabench.errors import UsageError
-from pacabench.model import EXPORT_MARK, JSON
+from pacabench.export_mark import EXPORT_MARK
+from pacabench.model import JSON
 from pacabench.report.bodies import said_in
 from pacabench.report.cases import CaseHistory, case_detail, cases_table, failures, find_case
 from pacabench.report.export import export_cases, export_chunks, export_runs

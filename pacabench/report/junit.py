@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from itertools import groupby
 from xml.sax.saxutils import escape, quoteattr
 
-from pacabench.model import EXPORT_MARK, CaseResult, Outcome
+from pacabench.export_mark import EXPORT_MARK
+from pacabench.model import CaseResult, Outcome
 from pacabench.report.printable import printable, printable_block
 from pacabench.report.rows import as_text
 from pacabench.report.view import RunView

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from pacabench.model import EXPORT_MARK, CaseResult
+from pacabench.export_mark import EXPORT_MARK
+from pacabench.model import CaseResult
 from pacabench.report.budget import budget_lines
 from pacabench.report.printable import markdown_cell, printable_json
 from pacabench.report.view import RunView

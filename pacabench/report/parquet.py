@@ -5,7 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pacabench.errors import UsageError
-from pacabench.model import EXPORT_MARK
+from pacabench.export_mark import EXPORT_MARK
 from pacabench.report.rows import Flat
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pacabench.benchmark import load_benchmark, resolve_checkers
 from pacabench.config.load import load_config
 from pacabench.errors import ConfigError, ImageError
 from pacabench.events import Event, Preparing
-from pacabench.model import EXPORT_MARK
+from pacabench.export_mark import EXPORT_MARK
 from pacabench.sandbox.docker.images.source import scan_source
 from pacabench.store import Selection
 

@@ -287,6 +287,7 @@ class TestResume:
         assert started.planned == {"a": CASES, "b": CASES}
 
     async def test_cancelling_leaves_a_run_that_can_be_resumed(self, project: Project) -> None:
+        project.write(CONFIG.replace("timeout_seconds: 5", "timeout_seconds: 600"))
         project.agent = ScriptedAgent({"c3": [Act(hangs=True)]})
         task = asyncio.create_task(project.start())
         four_are_done = asyncio.Event()

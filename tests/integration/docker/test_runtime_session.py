@@ -115,7 +115,8 @@ async def test_a_flood_that_nobody_reads_costs_little_and_ends_at_once(
     async with rig.open(agent) as sandbox:
         session = await sandbox.start(agent)
         before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        await session.send(case(flood), last=False)
+        await session.send(case(f"say('it begins')\n{flood}"), last=False)
+        assert await session.read_line() is not None
         await asyncio.sleep(2)
         asked = time.monotonic()
         end = await session.close()

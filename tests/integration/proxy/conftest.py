@@ -3,7 +3,7 @@
 import asyncio
 import io
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,6 +96,15 @@ class Bench:
 
 def loopback_socket() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0), backlog=64)
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that refuses connections until somebody listens there, and that no other test gets."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 def spec_for(provider: FakeProvider, name: str = "openai") -> ProviderSpec:

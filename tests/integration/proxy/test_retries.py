@@ -19,7 +19,6 @@ from tests.integration.proxy.conftest import (
     VIRTUAL_KEY,
     Bench,
     OpenBench,
-    loopback_socket,
     spec_for,
 )
 
@@ -80,15 +79,13 @@ class TestTriedAgain:
         assert record.error is None
 
     async def test_a_provider_that_is_not_there_yet_is_waited_for(
-        self, open_bench: OpenBench
+        self, open_bench: OpenBench, silent_port: int
     ) -> None:
-        with loopback_socket() as sock:
-            port = sock.getsockname()[1]
-        spec = ProviderSpec("openai", "openai", f"http://127.0.0.1:{port}/v1", REAL_KEY)
+        spec = ProviderSpec("openai", "openai", f"http://127.0.0.1:{silent_port}/v1", REAL_KEY)
         async with open_bench(spec, patience=PATIENT) as it:
             posting = asyncio.create_task(it.post("/chat/completions", ASKED))
             await asyncio.sleep(0.15)
-            async with FakeProvider(playing(), port=port) as provider:
+            async with FakeProvider(playing(), port=silent_port) as provider:
                 assert (await posting).status == 200
                 [record] = await it.settled()
         assert [entry.status for entry in record.failed_tries] == [None] * record.retries
@@ -409,22 +406,20 @@ class TestOutage:
 
     @pytest.mark.parametrize("listing", [200, 404, 500, 501])
     async def test_with_no_call_to_try_the_list_of_models_is_asked_for(
-        self, open_bench: OpenBench, listing: int
+        self, open_bench: OpenBench, silent_port: int, listing: int
     ) -> None:
         """Who answers is there: many a gateway has no list of models, and serves calls."""
 
         def answer(asked: dict) -> Reply:
             return GOOD if "messages" in asked else Reply(status=listing)
 
-        with loopback_socket() as sock:
-            port = sock.getsockname()[1]
-        spec = ProviderSpec("openai", "openai", f"http://127.0.0.1:{port}/v1", REAL_KEY)
+        spec = ProviderSpec("openai", "openai", f"http://127.0.0.1:{silent_port}/v1", REAL_KEY)
         patience = replace(PATIENT, retry_for_s=0.05, trip_after=2)
         async with open_bench(spec, patience=patience) as it:
             for _ in range(2):
                 await it.post("/chat/completions", ASKED)
             await wait_for(lambda: bool(it.health))
-            async with FakeProvider(answer, port=port) as provider:
+            async with FakeProvider(answer, port=silent_port) as provider:
                 await wait_for(lambda: it.health[-1][1] == "trying")
                 assert (await it.post("/chat/completions", ASKED)).status == 200
                 await wait_for(lambda: it.health[-1][1] == "up")

@@ -10,7 +10,7 @@ import pathspec
 
 from pacabench.errors import ConfigError, ImageError
 from pacabench.events import Notice
-from pacabench.model import EXPORT_MARK
+from pacabench.export_mark import EXPORT_MARK
 from pacabench.sandbox.docker.images.resources import content_key, read_resource
 from pacabench.sandbox.docker.images.steps import Context, Inspect, Site, build_step
 from pacabench.sandbox.docker.images.tree import Entry, Tree, make_tree, pack, readable_mode

@@ -275,7 +275,8 @@ def _blame(
     if failure is None:
         return outcome, error, evaluation
     what = failure.error or f"HTTP status {failure.status}"
-    text = f"provider {failure.provider} failed: {what}"
+    # Where a cassette has no answer, nobody was asked, and the provider did nothing wrong.
+    text = what if failure.replay == "unmatched" else f"provider {failure.provider} failed: {what}"
     return Outcome.PROVIDER_ERROR, f"{text}; the agent: {error}" if error else text, evaluation
 
 

@@ -81,7 +81,13 @@ def _spec(loaded: LoadedConfig, judge: LlmJudgeConfig) -> ProviderSpec:
     if judge.api_key is not None:
         proxy = proxy.model_copy(update={"api_key_env": _KEY_VARIABLE})
         loaded = replace(loaded, environ={**loaded.environ, _KEY_VARIABLE: judge.api_key})
-    specs, default = provider_specs(_with(loaded, proxy))
+    try:
+        specs, default = provider_specs(_with(loaded, proxy))
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error} (for the judge, evaluator `llm_judge`: a provider is asked for its verdicts "
+            "also when a run is replayed)"
+        ) from None
     spec = next(spec for spec in specs if spec.name == default)
     if spec.kind != ANTHROPIC and spec.kind not in OPENAI_LIKE:
         raise ConfigError(

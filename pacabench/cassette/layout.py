@@ -57,6 +57,8 @@ def start_cassette(directory: Path, ignore: Sequence[str]) -> Header:
         CassetteError: there is something in it.
         JournalError: it cannot be written.
     """
+    if directory.exists() and not directory.is_dir():
+        raise CassetteError(f"{directory} is a file, not a directory: name a new one")
     if os.path.lexists(directory / HEADER):
         header = read_header(directory)
         if (directory / INDEX).stat().st_size == 0 and header.ignore == tuple(ignore):
@@ -94,7 +96,15 @@ def read_header(directory: Path) -> Header:
         CassetteError: there is none, or none that this version can read.
     """
     if not os.path.lexists(directory / HEADER):
-        raise CassetteError(f"{directory} is no cassette: it has no {HEADER}")
+        if not directory.is_dir():
+            what = "it is a file" if os.path.lexists(directory) else "there is no such directory"
+            raise CassetteError(
+                f"{directory} is no cassette: {what}. `pacabench run --record DIR` makes one."
+            )
+        raise CassetteError(
+            f"{directory} is no cassette: it has no {HEADER}. Name the directory that was given to "
+            "--record."
+        )
     try:
         header = Header.model_validate_json(read_regular(directory / HEADER, _MAX_HEADER_BYTES))
     except ValidationError as error:

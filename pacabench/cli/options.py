@@ -122,7 +122,8 @@ Replay = Annotated[
     typer.Option(
         "--replay",
         metavar="DIR",
-        help="Answer LLM calls out of what was recorded: no network, no key.",
+        help="Answer agents' LLM calls out of what was recorded: no network, no key. Judges are "
+        "asked all the same.",
     ),
 ]
 ReplayOrRecord = Annotated[

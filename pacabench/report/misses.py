@@ -5,6 +5,7 @@ from rich.text import Text
 
 from pacabench.report.printable import printable
 from pacabench.report.view import RunView
+from pacabench.report.wording import case_name
 
 _SHOWN = 20
 _CHARS = 600
@@ -23,7 +24,7 @@ def misses(view: RunView) -> RenderableType | None:
     for metered in view.record.calls():
         call, key = metered.call, metered.key
         if call.replay == "unmatched" and len(said) < _SHOWN:
-            case = f"{key.agent} / {key.dataset} / {key.case_id}"
+            case = f"{key.agent} / {key.dataset} / {case_name(key)}"
             said[f"{case}: {call.endpoint} {call.model or ''}: {call.error}"] = None
     lines = [Text(f"  {printable(line, _CHARS)}") for line in said]
     more = [Text("  ... and more; `show RUN --case ID` has each case's", style="dim")]

@@ -228,6 +228,12 @@ def _not_real(view: RunView) -> list[str]:
     return said
 
 
+_NO_MATCH_LATER = (
+    " `resume` would find none either: `run --replay-or-record DIR` asks providers for what is "
+    "missing, and `config.proxy.replay.ignore` leaves out what differs and does not matter."
+)
+
+
 def _recorded(view: RunView) -> list[str]:
     """What a run has to do with a cassette."""
     cassette, usage = view.record.manifest.cassette, view.summary.total.usage
@@ -246,6 +252,7 @@ def _recorded(view: RunView) -> list[str]:
         said.append(
             f"{_calls(usage.unmatched_calls)} without a match in the cassette: their cases ended "
             "as provider_error, unless the agent got on without them."
+            + (_NO_MATCH_LATER if cassette.mode == "replay" else "")
         )
     if cassette.recorded is not None:
         name = Path(cassette.directory).name
@@ -276,7 +283,8 @@ def _inexact(figures: CallFigures) -> list[str]:
         )
     if figures.unpriced_calls:
         said.append(
-            f"{_calls(figures.unpriced_calls)} without a known price: the true cost is higher."
+            f"{_calls(figures.unpriced_calls)} without a known cost (no usage, or no price for the "
+            "model): the true cost is higher."
         )
     if figures.other_model_calls:
         said.append(

@@ -198,6 +198,8 @@ def test_calls_without_a_match_are_infrastructure_reported_and_not_tried_again(
         assert agent["failed"] == 2  # w1 and w3 are wrong, and no other
     assert "Without a match in the cassette:" in done.out
     assert "first / words / c2: chat.completions m:" in done.out
+    (lost, _) = [case for case in again["cases"] if case["case_id"] == "c2"]
+    assert lost["error"].startswith("no recording fits this call")  # and no provider is blamed
     assert "call 1 of it differs at /messages/0" in done.out
     shown = recorded.run("show", "again", "--case", "c2")
     assert "no recording fits this call" in shown.out
@@ -229,12 +231,15 @@ def test_new_cases_are_recorded_on_top_and_old_ones_replayed(recorded: Any) -> N
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        (["--replay", "missing"], "is no cassette"),
+        (
+            ["--replay", "missing"],
+            "there is no such directory. `pacabench run --record DIR` makes one",
+        ),
         (["--record", "x", "--replay", "y"], "exclude each other"),
         (["--record", "."], "is not empty and no cassette"),
         (["--replay-or-record", "."], "is no cassette"),
         (["--replay-or-record", "agent.py"], "is no directory"),
-        (["--record", "agent.py"], "cannot"),
+        (["--record", "agent.py"], "agent.py is a file, not a directory: name a new one"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(

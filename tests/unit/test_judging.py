@@ -210,8 +210,10 @@ class TestSettings:
         assert spec.base_url == "http://127.0.0.1:1/v1"
 
     def test_a_missing_key_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set"):
+        with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set") as missing:
             self.spec(tmp_path, "provider: openai", "provider: scripted")
+        # A replay wants no key for its agents: who it is that wants one has to be said.
+        assert "for the judge, evaluator `llm_judge`" in str(missing.value)
 
     def test_one_that_no_judge_speaks_to_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="`llm_judge` cannot ask gemini"):

@@ -391,6 +391,17 @@ async def test_a_size_that_is_said_and_is_not_so_is_an_error(deck: Deck) -> None
 
 
 def test_what_is_no_cassette_is_said_to_be_none(tmp_path: Path) -> None:
-    for directory in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(CassetteError, match="is no cassette"):
-            read_header(directory)
+    (tmp_path / "file").touch()
+    for name, what in {
+        "": "it has no cassette.json. Name the directory",
+        "missing": "there is no such directory. `pacabench run --record DIR` makes one",
+        "file": "it is a file",
+    }.items():
+        with pytest.raises(CassetteError, match=f"is no cassette: {what}"):
+            read_header(tmp_path / name)
+
+
+def test_none_is_begun_where_a_file_lies(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CassetteError, match="is a file, not a directory: name a new one"):
+        start_cassette(tmp_path / "file", ())

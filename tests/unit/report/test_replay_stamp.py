@@ -76,12 +76,32 @@ def test_calls_without_a_match_are_listed_and_not_counted(
     it = view(make_view, cassette("replay", replayed=DIGEST), "served", "unmatched")
     assert it.summary.total.usage.calls == 1
     assert it.summary.total.usage.failed_calls == 0
-    assert "1 LLM call without a match" in render(summary_view(it))
+    told = render(summary_view(it))
+    assert "1 LLM call without a match" in told
+    # What helps, and what does not: the same cassette holds no more when it is asked again.
+    assert "`resume` would find none either: `run --replay-or-record DIR` asks" in told
     listed: RenderableType | None = misses(it)
     assert listed is not None
     text = render(listed)
     assert "it differs at /m" in text
     assert "\x1b" not in text
+
+
+def test_a_mixed_run_asks_providers_by_itself(make_view: MakeView, render: Render) -> None:
+    it = view(make_view, cassette("replay-or-record", replayed=DIGEST), "unmatched")
+    told = render(summary_view(it))
+    assert "1 LLM call without a match" in told
+    assert "would find none either" not in told
+
+
+def test_calls_without_a_match_are_told_apart_by_epoch(make_view: MakeView, render: Render) -> None:
+    result = fake_result(replace(fake_key(), epoch=2))
+    made = fake_metered(result)
+    lost = replace(made, call=replace(made.call, replay="unmatched", **_lost("unmatched")))
+    manifest = fake_manifest(cassette=cassette("replay", replayed=DIGEST))
+    listed = misses(make_view([result], [lost], manifest))
+    assert listed is not None
+    assert "case-1 (epoch 2): " in render(listed)
 
 
 def test_what_was_not_recorded_is_said(make_view: MakeView, render: Render) -> None:

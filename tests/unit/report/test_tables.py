@@ -64,7 +64,7 @@ class TestSummary:
         assert "! 1 case without a result" in text
         assert "pacabench resume run-1" in text
         assert "! 1 LLM call without full usage" in text
-        assert "! 1 LLM call without a known price" in text
+        assert "! 1 LLM call without a known cost (no usage, or no price for the model)" in text
 
     def test_says_nothing_where_nothing_is_missing(
         self, make_view: Callable[..., RunView], render: Callable[..., str]

@@ -96,7 +96,7 @@ def _finished(event: AttemptFinished, tally: Tally) -> str:
     if event.will_retry:
         text += "  will be tried again"
     if not result.decides:
-        text += "  left for a higher budget"
+        text += "  left for `resume`"
     if result.error:
         text += f"  {printable(result.error[:_ERROR_CHARS])}"
     return text

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pacabench.figures import CallFigures
-from pacabench.model import CaseKey
+from pacabench.model import CaseKey, Outcome
 from pacabench.report.view import RunView
 from pacabench.stats import AgentSummary, Interval
 from pacabench.stats.repeats import Repeats
@@ -104,6 +104,7 @@ def warnings_of(view: RunView) -> list[str]:
             decision=view.record.manifest.decision,
         ),
         *_cut_short(total),
+        *_over_case_budget(total, run_id),
         *_not_real(view),
         *_recorded(view),
         *_inexact(total.usage),
@@ -206,10 +207,26 @@ def _cut_short(total: AgentSummary) -> list[str]:
     several = "s" * (total.cut_short != 1)
     text = (
         f"{total.cut_short:,} attempt{several} ended because the budget of the run or of an agent "
-        "had no room for a call: they count for nothing."
+        "had no room for a call, or could not tell what it may cost: they count for nothing."
     )
     if total.pending:
-        text += " Raise the budget, and `resume` makes those cases anew."
+        text += (
+            " Raise the budget, or add the model to `prices` where its price is not known (`show "
+            "--case ID` tells which it is), and `resume` makes those cases anew."
+        )
+    return [text]
+
+
+def _over_case_budget(total: AgentSummary, run_id: str) -> list[str]:
+    """They count as failed: a reader has to know that it was a limit, or a missing price."""
+    number = total.outcomes.get(Outcome.BUDGET_EXCEEDED, 0)
+    if not number:
+        return []
+    text = (
+        f"{cases_of(number)} ended as budget_exceeded, which counts as failed: a call did not fit "
+        "into the budget of an attempt, or nobody could tell what it may cost. "
+        f"`pacabench show {run_id} --failures` has the reasons."
+    )
     return [text]
 
 

@@ -66,6 +66,25 @@ class TestSummary:
         assert "! 1 LLM call without full usage" in text
         assert "! 1 LLM call without a known cost (no usage, or no price for the model)" in text
 
+    def test_a_budget_that_cut_cases_short_is_named_with_what_mends_it(
+        self, make_view: Callable[..., RunView], render: Callable[..., str]
+    ) -> None:
+        cut = fake_result(outcome=Outcome.BUDGET_EXCEEDED, budget="run")
+        manifest = fake_manifest(planned_cases={"agent": {"data": 1}})
+        text = render(summary_view(make_view([cut], [], manifest)))
+        assert "! 1 attempt ended because the budget of the run or of an agent had no room" in text
+        # A model without a price is refused too, and no higher budget helps that.
+        assert "Raise the budget, or add the model to `prices`" in text
+        assert "counts as failed" not in text
+
+    def test_failures_that_are_the_budgets_of_cases_are_told_from_wrong_answers(
+        self, make_view: Callable[..., RunView], render: Callable[..., str]
+    ) -> None:
+        over = fake_result(outcome=Outcome.BUDGET_EXCEEDED, budget="case")
+        text = render(summary_view(make_view([over], [])))
+        assert "! 1 case ended as budget_exceeded, which counts as failed" in text
+        assert "`pacabench show run-1 --failures` has the reasons" in text
+
     def test_says_nothing_where_nothing_is_missing(
         self, make_view: Callable[..., RunView], render: Callable[..., str]
     ) -> None:

@@ -26,7 +26,10 @@ for line in sys.stdin:
     request = urllib.request.Request(
         os.environ["OPENAI_BASE_URL"] + "/chat/completions",
         json.dumps({"model": "m", "messages": [{"role": "user", "content": "x"}]}).encode(),
-        {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"]},
+        {
+            "Authorization": "Bearer " + os.environ["OPENAI_API_KEY"],
+            "Content-Type": "application/json",
+        },
     )
     urllib.request.urlopen(request).read()
     time.sleep(case["sleep_s"])

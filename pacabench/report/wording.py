@@ -211,8 +211,8 @@ def _cut_short(total: AgentSummary) -> list[str]:
     )
     if total.pending:
         text += (
-            " Raise the budget, or add the model to `prices` where its price is not known (`show "
-            "--case ID` tells which it is), and `resume` makes those cases anew."
+            " Raise the budget, or add what the refusal names (`show --case ID` has it: a model's "
+            "`prices`, `budget.default_max_input`), and `resume` makes those cases anew."
         )
     return [text]
 

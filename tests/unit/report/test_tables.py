@@ -71,10 +71,11 @@ class TestSummary:
     ) -> None:
         cut = fake_result(outcome=Outcome.BUDGET_EXCEEDED, budget="run")
         manifest = fake_manifest(planned_cases={"agent": {"data": 1}})
-        text = render(summary_view(make_view([cut], [], manifest)))
+        text = " ".join(render(summary_view(make_view([cut], [], manifest))).split())
         assert "! 1 attempt ended because the budget of the run or of an agent had no room" in text
-        # A model without a price is refused too, and no higher budget helps that.
-        assert "Raise the budget, or add the model to `prices`" in text
+        # No higher budget helps where a price is missing, or a bound of the input.
+        assert "or add what the refusal names (`show --case ID` has it: a model's `prices`" in text
+        assert "`budget.default_max_input`), and `resume`" in text
         assert "counts as failed" not in text
 
     def test_failures_that_are_the_budgets_of_cases_are_told_from_wrong_answers(

@@ -91,8 +91,10 @@ def test_a_full_disk_ends_the_run_and_resume_goes_on(wordy: Any, tmp_path: Path)
         assert "bug" not in ended.err
         kept = cases(disk)
         assert reported(ended.err) == set(kept) != set()
-        # There was no room for the manifest either, which so does not tell how the session ended.
-        assert "interrupted" in wordy.run("show", "--runs-dir", str(disk)).out
+        # Whether the manifest, which is smaller than a result, found room to say how it ended is
+        # a matter of the disk's last pages. Either way the run is not held to be complete.
+        shown = wordy.run("show", "--runs-dir", str(disk)).out
+        assert re.search(r"^r1 +(stopped|interrupted) ", shown, re.MULTILINE), shown
 
         (disk / "ballast").unlink()
         system("mount", "-o", "remount,size=4m", str(disk))

@@ -109,6 +109,7 @@ def run(image: str, command: str) -> str:
             network_mode="none",
             read_only=True,
             remove=True,
+            tmpfs={"/srv/data": ""},  # else `remove` leaves the volume of the image behind
             labels={"pacabench.role": "test"},
         )
     finally:

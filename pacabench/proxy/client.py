@@ -7,12 +7,12 @@ from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 
+from pacabench.proxy.held_bytes import HeldBytes
+
 MAX_BODY_BYTES = 64 * 1024**2
 """Of one request."""
 MAX_LANE_BODY_BYTES = 256 * 1024**2
 """Of all requests under way in one lane, so that no agent can eat the memory of all."""
-
-
 BODY_WITHIN_S = 60.0
 """For the whole body of a request: it comes over loopback."""
 
@@ -27,24 +27,6 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault
         self.code = code
 
 
-class BodyBudget:
-    """Counts the bytes that the calls of one lane hold in memory."""
-
-    def __init__(self, limit_bytes: int = MAX_LANE_BODY_BYTES) -> None:
-        self._left = limit_bytes
-
-    def take(self, size: int) -> bool:
-        """Whether ``size`` more bytes may be held; then they count."""
-        if size > self._left:
-            return False
-        self._left -= size
-        return True
-
-    def give_back(self, size: int) -> None:
-        """``size`` bytes are held no longer."""
-        self._left += size
-
-
 class _Document(StreamResponse):
     """Its head waits for the first bytes of the body, so that a short reply is one packet."""
 
@@ -54,7 +36,7 @@ class _Document(StreamResponse):
 class Client:
     """One request of an agent and the reply to it. Writing to one who has left does nothing."""
 
-    def __init__(self, request: BaseRequest, budget: BodyBudget) -> None:
+    def __init__(self, request: BaseRequest, budget: HeldBytes) -> None:
         self._request = request
         self._budget = budget
         self._held = 0

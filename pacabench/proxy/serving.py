@@ -13,8 +13,9 @@ from aiohttp.web_server import Server
 
 from pacabench.proxy.admission import Admission
 from pacabench.proxy.call import Call
-from pacabench.proxy.client import BodyBudget
+from pacabench.proxy.client import MAX_LANE_BODY_BYTES
 from pacabench.proxy.connection import Connection, served_by
+from pacabench.proxy.held_bytes import HeldBytes
 from pacabench.proxy.repeats import Repeats
 from pacabench.proxy.waits import WaitClock
 
@@ -106,7 +107,7 @@ class Lane:
     """A lane, from its socket's coming to its going."""
 
     name: str
-    budget: BodyBudget = field(default_factory=BodyBudget)
+    budget: HeldBytes = field(default_factory=lambda: HeldBytes(MAX_LANE_BODY_BYTES))
     server: LaneServer | None = None
     listener: asyncio.Server | None = None
     binding: Binding | None = None

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from pacabench.proxy.exchange import Keeping
 from pacabench.proxy.handover import Handover, Parties
+from pacabench.proxy.held_bytes import HeldBytes
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.replay import Replay
 from pacabench.proxy.routes import Route
-from pacabench.proxy.taping import Held, Keep, LeftOut, Tape
+from pacabench.proxy.taping import MOST_HELD_BYTES, Keep, LeftOut, Tape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +20,7 @@ class Tapes:
     keep: Keep = lambda _: None
     left_out: LeftOut = lambda *_: None
     replay: Replay | None = None
-    held: Held = field(default_factory=Held)
+    held: HeldBytes = field(default_factory=lambda: HeldBytes(MOST_HELD_BYTES))
 
     def of_call(self, route: Route, virtual_key: bytes) -> "CallTape":
         """What is done about one call."""

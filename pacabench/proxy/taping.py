@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from pacabench.proxy.exchange import MAX_FRAMES, Ending, Exchange, Frame, Keeping
+from pacabench.proxy.held_bytes import HeldBytes
 from pacabench.proxy.keys import KEY_PARAMETER
 from pacabench.proxy.passage import SHORTEST_SECRET
 from pacabench.proxy.record import CallDraft
@@ -17,29 +18,10 @@ from pacabench.proxy.routes import Route
 MOST_HELD_BYTES = 256 * 1024**2
 """Of all calls under way in one gateway."""
 
-
 Keep: TypeAlias = Callable[[Exchange], None]
 """Takes an exchange when its call ends, before the call's record. Must not block."""
 LeftOut: TypeAlias = Callable[[str, str], None]
 """Told a call's id and why its exchange is not kept."""
-
-
-class Held:
-    """Counts the bytes that the tapes of a gateway hold."""
-
-    def __init__(self, limit_bytes: int = MOST_HELD_BYTES) -> None:
-        self._left = limit_bytes
-
-    def take(self, size: int) -> bool:
-        """Whether ``size`` more bytes may be held; then they count."""
-        if size > self._left:
-            return False
-        self._left -= size
-        return True
-
-    def give_back(self, size: int) -> None:
-        """``size`` bytes are held no longer."""
-        self._left += size
 
 
 class Tape:
@@ -51,7 +33,7 @@ class Tape:
         secrets: what must not be in it: real keys, and the attempt's own.
     """
 
-    def __init__(self, keeping: Keeping, held: Held, secrets: Iterable[str]) -> None:
+    def __init__(self, keeping: Keeping, held: HeldBytes, secrets: Iterable[str]) -> None:
         self._keeping, self._held = keeping, held
         self._secrets = [it.encode() for it in secrets if len(it) >= SHORTEST_SECRET]
         self._began = time.perf_counter()

@@ -11,6 +11,7 @@ from pacabench.proxy import handover as proxy_handover
 from pacabench.proxy import upstream as proxy_upstream
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.gateway import Gateway
+from pacabench.proxy.held_bytes import HeldBytes
 from pacabench.proxy.spool import Spool
 from pacabench.testing import FakeProvider, Reply
 from tests.integration.proxy.conftest import VIRTUAL_KEY, OpenBench, loopback_socket, spec_for
@@ -148,7 +149,7 @@ class TestBodies:
     async def test_a_lane_that_holds_too_much_has_to_wait(
         self, open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(proxy_client.BodyBudget, "take", lambda self, size: size < 100)
+        monkeypatch.setattr(HeldBytes, "take", lambda self, size: size < 100)
         async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
             got = await it.post("/chat/completions", b"x" * 200)
         assert got.status == 429

@@ -10,6 +10,7 @@ import pytest
 
 from pacabench.proxy import client as proxy_client
 from pacabench.proxy import connection, serving
+from pacabench.proxy.held_bytes import HeldBytes
 from pacabench.testing import FakeProvider, Reply
 from tests.integration.proxy.conftest import ATTEMPT, VIRTUAL_KEY, Bench, OpenBench, spec_for
 
@@ -181,7 +182,7 @@ class TestBodies:
         assert provider.books == []
 
     async def test_the_bodies_of_a_lane_are_bounded_together(self) -> None:
-        budget = proxy_client.BodyBudget(100)
+        budget = HeldBytes(100)
         assert budget.take(60)
         assert not budget.take(60)
         budget.give_back(60)

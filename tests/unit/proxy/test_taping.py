@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from pacabench.proxy import taping
 from pacabench.proxy.exchange import Exchange, Keeping
 from pacabench.proxy.formats.openai import OpenAIFormat
+from pacabench.proxy.held_bytes import HeldBytes
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.routes import Provider, Route
-from pacabench.proxy.taping import Held, Tape
+from pacabench.proxy.taping import MOST_HELD_BYTES, Tape
 
 KEY = "sk-real-canary-0123456789"
 MINE = "sk-pacabench-virtual-abcdef"
@@ -32,10 +33,10 @@ def kept(
     body: bytes = b"{}",
     keeping: Keeping | None = None,
     headers: Mapping[str, str] | None = None,
-    held: Held | None = None,
+    held: HeldBytes | None = None,
     query: Mapping[str, str] | None = None,
 ) -> tuple[Exchange | None, Tape]:
-    tape = Tape(keeping or Keeping(), held or Held(), [KEY, MINE])
+    tape = Tape(keeping or Keeping(), held or HeldBytes(MOST_HELD_BYTES), [KEY, MINE])
     tape.asked(route(query), {"Content-Type": "application/json"}, body)
     tape.replied(200, headers or {}, asked_usage=False)
     for chunk in chunks:
@@ -96,7 +97,7 @@ def test_after_many_pieces_the_bytes_are_kept_and_not_their_times(
 
 
 def test_too_much_is_given_up_as_a_whole_and_holds_no_memory() -> None:
-    held = Held(1000)
+    held = HeldBytes(1000)
     exchange, tape = kept([b"x" * 60, b"y" * 60], keeping=Keeping(most_bytes=100), held=held)
     assert exchange is None
     assert tape.left_out == "it is longer than 0 MiB"
@@ -107,14 +108,14 @@ def test_too_much_is_given_up_as_a_whole_and_holds_no_memory() -> None:
 
 
 def test_what_is_kept_is_given_back_when_it_is_handed_on() -> None:
-    held = Held(100)
+    held = HeldBytes(100)
     for _ in range(5):
         exchange, _ = kept([b"x" * 90], held=held)
         assert exchange is not None
 
 
 def test_a_call_that_the_proxy_denied_is_nothing() -> None:
-    held = Held(100)
+    held = HeldBytes(100)
     tape = Tape(Keeping(), held, [KEY])
     tape.asked(route(), {}, b"x" * 90)
     draft = CallDraft("a-1", "openai", "chat.completions")

@@ -12,12 +12,20 @@ from pacabench.evaluators.base import Evaluator
 from pacabench.model import JSON, Case, Evaluation
 
 
-class AllOf:
-    """Passes where every part does; the score is the lowest of those that were asked."""
+class InOrder:
+    """Asks its parts in turn until one decides.
 
-    def __init__(self, parts: Sequence[Evaluator], names: Sequence[str]) -> None:
+    Args:
+        parts: the evaluators, cheapest first.
+        names: their types, as the result names them.
+        decisive: ``all_of`` is decided by a part that fails (False) and takes the lowest score;
+            ``any_of`` by one that passes (True), and takes the highest.
+    """
+
+    def __init__(self, parts: Sequence[Evaluator], names: Sequence[str], *, decisive: bool) -> None:
         self._parts = parts
         self._names = names
+        self._decisive = decisive
 
     def check(self, case: Case) -> None:
         """See :class:`~pacabench.evaluators.base.Evaluator`."""
@@ -28,31 +36,10 @@ class AllOf:
         asked: list[Evaluation] = []
         for part in self._parts:
             asked.append(await part.evaluate(case, output))
-            if not asked[-1].passed:
+            if asked[-1].passed is self._decisive:
                 break
-        score = min(evaluation.score for evaluation in asked)
-        return Evaluation(asked[-1].passed, score, _details(self._names, asked))
-
-
-class AnyOf:
-    """Passes where at least one part does; the score is the highest of those that were asked."""
-
-    def __init__(self, parts: Sequence[Evaluator], names: Sequence[str]) -> None:
-        self._parts = parts
-        self._names = names
-
-    def check(self, case: Case) -> None:
-        """See :class:`~pacabench.evaluators.base.Evaluator`."""
-        _check(self._parts, case)
-
-    async def evaluate(self, case: Case, output: JSON) -> Evaluation:
-        """See :class:`~pacabench.evaluators.base.Evaluator`."""
-        asked: list[Evaluation] = []
-        for part in self._parts:
-            asked.append(await part.evaluate(case, output))
-            if asked[-1].passed:
-                break
-        score = max(evaluation.score for evaluation in asked)
+        scores = [evaluation.score for evaluation in asked]
+        score = max(scores) if self._decisive else min(scores)
         return Evaluation(asked[-1].passed, score, _details(self._names, asked))
 
 

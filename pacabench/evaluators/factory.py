@@ -25,7 +25,7 @@ from pacabench.config.evaluators import (
 )
 from pacabench.errors import DatasetError
 from pacabench.evaluators.base import Evaluator
-from pacabench.evaluators.combined import AllOf, AnyOf, Weighted
+from pacabench.evaluators.combined import InOrder, Weighted
 from pacabench.evaluators.command import Command
 from pacabench.evaluators.contains import Contains
 from pacabench.evaluators.desk import Desk
@@ -82,9 +82,9 @@ def _combined(
     parts = [make_evaluator(part, project, desk) for part in parts_of(config)]
     match config:
         case AllOfConfig():
-            return AllOf(parts, names)
+            return InOrder(parts, names, decisive=False)
         case AnyOfConfig():
-            return AnyOf(parts, names)
+            return InOrder(parts, names, decisive=True)
         case WeightedConfig():
             return Weighted(parts, names, [part.weight for part in config.of], config.threshold)
 

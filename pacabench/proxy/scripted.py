@@ -47,13 +47,13 @@ class ScriptedUpstream:
     async def send(self, request: UpstreamRequest) -> AsyncIterator[Reply]:
         """Answer ``request``."""
         name, model = request.endpoint.name, request.model
-        if name == "models":
-            yield _document(self._voice.models([BY_RULE, BY_ECHO]))
+        voice = self._voice
+        if name == "models" and voice.models is not None:
+            yield _document(voice.models([BY_RULE, BY_ECHO]))
         elif name == "models.retrieve":
-            known = model in (BY_RULE, BY_ECHO)
             yield (
-                _document(self._voice.model(str(model)))
-                if known
+                _document(voice.model(model))
+                if model in (BY_RULE, BY_ECHO) and voice.model is not None
                 else self._refusal(404, "There is no such model.")
             )
         elif (body := json_object(request.body)) is None:

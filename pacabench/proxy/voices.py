@@ -30,14 +30,6 @@ class Written:
     """A stream is one of server-sent events."""
 
 
-def _no_list(models: Sequence[str]) -> bytes:
-    raise NotImplementedError(f"this format lists no models: {models}")
-
-
-def _no_model(model: str) -> bytes:
-    raise NotImplementedError(f"this format describes no model: {model}")
-
-
 @dataclass(frozen=True, slots=True)
 class Voice:
     """The writers of one format, by name of endpoint."""
@@ -47,8 +39,9 @@ class Voice:
     vectors: Mapping[str, Callable[[Body, str], bytes]] = field(default_factory=dict)
     """Given the request and a model's name. Raise ValueError where it asks for too much."""
     counts: Mapping[str, Callable[[int], bytes]] = field(default_factory=dict)
-    models: Callable[[Sequence[str]], bytes] = _no_list
-    model: Callable[[str], bytes] = _no_model
+    models: Callable[[Sequence[str]], bytes] | None = None
+    """None: the format lists no models, and describes none."""
+    model: Callable[[str], bytes] | None = None
 
 
 def _chat(reply: Completion, body: Body, target: str) -> Written:

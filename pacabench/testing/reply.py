@@ -69,22 +69,18 @@ class Rendered:
     """What is billed."""
 
 
-def _no_pieces(completion: Completion) -> Iterator[bytes]:
-    raise NotImplementedError(f"never streamed: {completion}")
-
-
 _WRITERS: Mapping[
-    str, tuple[Callable[[Completion], bytes], Callable[[Completion], Iterator[bytes]]]
+    str, tuple[Callable[[Completion], bytes], Callable[[Completion], Iterator[bytes]] | None]
 ] = MappingProxyType(
     {
         "/responses": (openai.response_body, openai.response_events),
         "/messages": (anthropic.message_body, anthropic.message_events),
-        "/messages/count_tokens": (lambda it: anthropic.count_body(it.tokens.prompt), _no_pieces),
-        "/models": (lambda _: openai.models_body(["fake-model"], "fake"), _no_pieces),
-        "converse": (bedrock.converse_body, _no_pieces),
+        "/messages/count_tokens": (lambda it: anthropic.count_body(it.tokens.prompt), None),
+        "/models": (lambda _: openai.models_body(["fake-model"], "fake"), None),
+        "converse": (bedrock.converse_body, None),
     }
 )
-"""A whole reply, and one in pieces."""
+"""A whole reply, and one in pieces where there is such a thing."""
 
 
 def render(reply: Reply, operation: Operation, request: dict[str, Any]) -> Rendered:
@@ -128,8 +124,9 @@ def _parts(
         return _chat(reply, completion, request)
     if operation.name in _WRITERS:
         whole, pieces = _WRITERS[operation.name]
-        streamed = operation.is_streamed(request)
-        return list(pieces(completion)) if streamed else [whole(completion)]
+        if pieces is None or not operation.is_streamed(request):
+            return [whole(completion)]
+        return list(pieces(completion))
     return _gemini(operation, completion, request)
 
 

@@ -145,7 +145,7 @@ class Lab:
     async def _run_controls(self, group: Sequence[Attack]) -> dict[str, Finding | str]:
         async with self._some(group[0]) as bench:
             try:
-                seen = await _controls(bench, group)
+                seen = await observe_controls(bench, group)
             except SandboxError as error:
                 return {attack.id: str(error) for attack in group}
         return {
@@ -165,12 +165,24 @@ class Lab:
             yield bench
 
 
-async def _controls(bench: Bench, group: Sequence[Attack]) -> Sequence[Observation]:
+async def observe_controls(bench: Bench, group: Sequence[Attack]) -> Sequence[Observation]:
+    """Run the controls of ``group``, which share a container.
+
+    Once more where that container could not be had: an engine that fails to start one says
+    nothing of the protection. It cannot make an attack held that was not.
+
+    Raises:
+        SandboxError: it could not be had twice.
+    """
     control = group[0].control
     if control.drive is not None:
         return [await control.drive(bench, group[0])]
     assert control.mutation is not None
-    return await bench.share(group, altered(control.mutation, bench))
+    alter = altered(control.mutation, bench)
+    try:
+        return await bench.share(group, alter)
+    except SandboxError:
+        return await bench.share(group, alter)
 
 
 async def _judged(attack: Attack, run: Awaitable[Observation]) -> Finding | str:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -20,14 +20,14 @@ from pacabench.audit.attack import (
     decide,
     own_word,
 )
-from pacabench.audit.bench import upset
+from pacabench.audit.bench import Bench, upset
 from pacabench.audit.catalogue import CATALOGUE, select
 from pacabench.audit.document import render_document
-from pacabench.audit.lab import shared_controls
+from pacabench.audit.lab import observe_controls, shared_controls
 from pacabench.audit.scripts import attack_command, read_script
 from pacabench.audit.summary import summarise_audit
 from pacabench.cli.auditing import audit_as_json
-from pacabench.errors import UsageError
+from pacabench.errors import SandboxError, UsageError
 from pacabench.protocol import Answer
 from pacabench.provenance import sandbox_record
 from pacabench.sandbox.base import AgentProfile, SandboxFacts
@@ -160,6 +160,20 @@ class TestNextCase:
         assert "did not answer" in str(upset(seen(silent=True), "next 1", "a", earlier_key=None))
 
 
+class FlakyBench:
+    """Its engine fails to start the first containers."""
+
+    def __init__(self, failures: int) -> None:
+        self._failures = failures
+        self.asked = 0
+
+    async def share(self, *_: Any) -> list[Observation]:
+        self.asked += 1
+        if self.asked <= self._failures:
+            raise SandboxError("runc create failed")
+        return [seen("it worked")]
+
+
 class TestControls:
     def test_those_with_the_same_change_share_a_container_up_to_a_limit(self) -> None:
         attacks = [replace(ATTACK, id=f"network.n{number}") for number in range(10)]
@@ -179,6 +193,20 @@ class TestControls:
         ]
 
         assert [len(group) for group in shared_controls(attacks)] == [1] * 5
+
+    @pytest.mark.parametrize("failures", [0, 1])
+    async def test_an_engine_that_fails_to_start_one_is_asked_once_more(
+        self, failures: int
+    ) -> None:
+        bench = FlakyBench(failures)
+        assert await observe_controls(cast("Bench", bench), [ATTACK]) == [seen("it worked")]
+        assert bench.asked == failures + 1
+
+    async def test_one_that_cannot_be_started_twice_says_so(self) -> None:
+        bench = FlakyBench(failures=2)
+        with pytest.raises(SandboxError, match="runc"):
+            await observe_controls(cast("Bench", bench), [ATTACK])
+        assert bench.asked == 2
 
     def test_every_program_fits_into_a_command_line(self) -> None:
         for group in shared_controls(CATALOGUE):

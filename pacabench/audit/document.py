@@ -18,9 +18,9 @@ to find nothing left behind.
 **Every attack has a control.** The same program is run where the protection is taken away ("works
 without" below), and has to succeed there. Where it does not, its failure in the sandbox proves
 nothing, and the row says `UNPROVEN`; the audit then fails as it does for a `BROKEN` one, because
-what was not shown to hold is not held. A control's container that the engine fails to start is tried
-once more. Where a control would endanger the machine, something
-bounded stands in, and is named.
+what was not shown to hold is not held. A control's container that the engine
+fails to start is tried once more. Where a control would endanger the machine, something bounded
+stands in, and is named.
 
 | a row says | meaning |
 |---|---|

@@ -100,13 +100,13 @@ class Call:
         except Refused as refusal:
             self._draft.end = "denied"
             self._draft.error = f"{refusal.status}: {refusal.message}"[:MAX_ERROR]
-            await self._answer(refusal.status, refusal.message, refusal.code)
+            self._answer(refusal.status, refusal.message, refusal.code)
         except (ConnectionError, DrainOver, TimeoutError):
             self._cut()
         except Exception as error:  # noqa: BLE001 - a fault of ours must not lose the record
             self._notice(f"a call failed inside the proxy: {type(error).__name__}: {error}")
             self._draft.error = f"inside the proxy: {type(error).__name__}"
-            await self._fail(500, "The metering proxy failed.")
+            self._fail(500, "The metering proxy failed.")
         finally:
             self._client.release()
             self._stop_waiting()
@@ -155,23 +155,23 @@ class Call:
             draft.end = "client_gone" if self._client.gone else "upstream_error"
             draft.error = self._guard.text(str(error))[:MAX_ERROR]
             self._taped.broke(self._guard.text(str(error)))
-            await self._fail(error.status, str(error))
+            self._fail(error.status, str(error))
 
     def _stop_waiting(self) -> None:
         if self._counted:
             self._counted = False
             self._waits.leave()
 
-    async def _fail(self, status: int, message: str) -> None:
+    def _fail(self, status: int, message: str) -> None:
         """Tell the agent, or break off where the reply has begun."""
         if self._client.started:
             self._client.break_off()
         else:
-            await self._answer(status, message)
+            self._answer(status, message)
 
-    async def _answer(self, status: int, message: str, code: str | None = None) -> None:
+    def _answer(self, status: int, message: str, code: str | None = None) -> None:
         body = self._route.provider.wire.error_body(status, self._guard.text(message), code)
-        await self._client.answer(status, body)
+        self._client.answer(status, body)
 
     def _close_record(self) -> None:
         draft = self._draft

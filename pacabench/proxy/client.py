@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 
-from aiohttp.web_protocol import RequestPayloadError
-from aiohttp.web_request import BaseRequest
-from aiohttp.web_response import Response, StreamResponse
-
 from pacabench.proxy.held_bytes import HeldBytes
+from pacabench.proxy.http.connection import Connection
+from pacabench.proxy.http.reply import Reply
+from pacabench.proxy.http.request import BadRequestError, Request
 
 MAX_BODY_BYTES = 64 * 1024**2
 """Of one request."""
@@ -27,20 +26,17 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault
         self.code = code
 
 
-class _Document(StreamResponse):
-    """Its head waits for the first bytes of the body, so that a short reply is one packet."""
-
-    _send_headers_immediately = False
-
-
 class Client:
     """One request of an agent and the reply to it. Writing to one who has left does nothing."""
 
-    def __init__(self, request: BaseRequest, budget: HeldBytes) -> None:
+    def __init__(
+        self, connection: Connection, request: Request, reply: Reply, budget: HeldBytes
+    ) -> None:
+        self._connection = connection
         self._request = request
+        self._reply = reply
         self._budget = budget
         self._held = 0
-        self._response: StreamResponse | None = None
         self.gone = False
         """It hung up, or its connection broke."""
         self.missed_bytes = 0
@@ -49,13 +45,7 @@ class Client:
     @property
     def started(self) -> bool:
         """Part of a reply went out; the status cannot change any more."""
-        return self._response is not None
-
-    @property
-    def response(self) -> StreamResponse:
-        """What the server's handler has to return."""
-        # A response is a mapping, and an empty one is false in older aiohttp.
-        return Response(status=499) if self._response is None else self._response
+        return self._reply.is_started
 
     async def read_body(self) -> bytes:
         """The whole body of the request.
@@ -64,27 +54,35 @@ class Client:
             Refused: it is too long, too slow or not well-formed.
             ConnectionError: the client left before its end.
         """
-        length = self._request.content_length
-        if length is not None and length > MAX_BODY_BYTES:
+        request = self._request
+        if request.is_whole:  # it came with the head
+            body = request.take()
+            self._hold(len(body))
+            return body
+        length = request.headers.get("Content-Length")
+        if length is not None and int(length) > MAX_BODY_BYTES:
             raise _too_long()
-        if self._request.headers.get("Expect", "").lower() == "100-continue":
-            await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self._request.writer.output_size = 0
-        content, parts = self._request.content, list[bytes]()
+        if request.headers.get("Expect", "").lower() == "100-continue" and not request.is_http10:
+            self._connection.go_ahead()
+        parts = list[bytes]()
         try:
-            if content.is_eof():  # it came with the head
-                parts.append(content.read_nowait())
-                self._hold(len(parts[0]))
-            else:
-                async with asyncio.timeout(BODY_WITHIN_S):
-                    async for chunk in content.iter_any():
-                        self._hold(len(chunk))
-                        parts.append(chunk)
+            async with asyncio.timeout(BODY_WITHIN_S):
+                await self._read_on(parts)
         except TimeoutError as error:
             raise Refused(408, "The request's body did not come in time.") from error
-        except RequestPayloadError as error:
+        except BadRequestError as error:
             raise Refused(400, "The request's body is not well-formed HTTP.") from error
         return b"".join(parts)
+
+    async def _read_on(self, parts: list[bytes]) -> None:
+        request = self._request
+        while True:
+            part = request.take()
+            self._hold(len(part))
+            parts.append(part)
+            if request.is_whole:
+                return
+            await request.more()
 
     def release(self) -> None:
         """The body is needed no longer."""
@@ -98,57 +96,43 @@ class Client:
             raise Refused(429, "The requests under way in this lane are too long together.")
         self._held += size
 
-    async def start(self, status: int, headers: Mapping[str, str], *, events: bool = False) -> None:
-        """Send the reply's head, that of a stream of ``events`` at once."""
-        kind = StreamResponse if events else _Document
-        self._response = kind(status=status, headers=headers)
-        if self.gone:
-            return
-        try:
-            await self._response.prepare(self._request)
-        except ConnectionError:
+    def start(self, status: int, headers: Mapping[str, str], *, events: bool = False) -> None:
+        """Begin the reply; the head of a stream of ``events`` is sent at once.
+
+        Raises:
+            ValueError: a header cannot be sent; nothing was.
+        """
+        self._reply.start(status, headers, at_once=events)
+
+    def write(self, chunk: bytes) -> None:
+        """Send a piece of the body at once. Who ``is_behind`` then should not be sent more."""
+        if self.gone or self._reply.is_gone:
             self.gone = True
+            self.missed_bytes += len(chunk)
+        else:
+            self._reply.send(chunk)
 
-    async def write(self, chunk: bytes) -> None:
-        """Send a piece of the body at once. Waits while the client is slower than the provider."""
-        if not chunk:
-            return
-        if not self.gone and self._response is not None:
-            try:
-                await self._response.write(chunk)
-            except ConnectionError:
-                self.gone = True
-            else:
-                return
-        self.missed_bytes += len(chunk)
+    @property
+    def is_behind(self) -> bool:
+        """The client is slower than the provider."""
+        return self._connection.is_behind
 
-    async def finish(self) -> None:
+    async def caught_up(self) -> None:
+        """Wait while the client ``is_behind``."""
+        await self._connection.caught_up()
+
+    def finish(self) -> None:
         """End the reply in good order."""
-        if self.gone or self._response is None:
-            return
-        try:
-            await self._response.write_eof()
-        except ConnectionError:
-            self.gone = True
+        if not self.gone and self._reply.is_started:
+            self._reply.finish()
 
-    async def answer(self, status: int, body: bytes) -> None:
+    def answer(self, status: int, body: bytes) -> None:
         """A whole reply of the proxy's own, after which the connection is closed."""
-        headers = {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            "Connection": "close",
-        }
-        await self.start(status, headers)
-        if self._response is not None:
-            self._response.force_close()
-        await self.write(body)
-        await self.finish()
+        self._reply.answer(status, "application/json", body)
 
     def break_off(self) -> None:
         """Close the connection inside the reply, so that nobody takes it for whole."""
-        transport = self._request.transport
-        if transport is not None:
-            transport.close()
+        self._reply.break_off()
 
 
 def _too_long() -> Refused:

@@ -13,16 +13,15 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from aiohttp.web_protocol import RequestHandler
-from aiohttp.web_request import BaseRequest
-from aiohttp.web_response import Response, StreamResponse
-
 from pacabench.model import CallRecord
 from pacabench.proxy.admission import Admission
 from pacabench.proxy.call import Call
 from pacabench.proxy.client import Client
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.excerpt import CallText
+from pacabench.proxy.http.connection import Connection
+from pacabench.proxy.http.reply import Reply
+from pacabench.proxy.http.request import Request
 from pacabench.proxy.keys import presented_keys, without_key
 from pacabench.proxy.pacing import State
 from pacabench.proxy.patience import Patience
@@ -37,7 +36,6 @@ from pacabench.proxy.waits import WaitClock
 
 UNBIND_GRACE_S = 35.0
 """How long ``unbind`` waits for calls under way. Longer than ``Patience.drain_s``."""
-_CLOSE_WITHIN_S = 0.2
 _MAX_PATH = 200
 
 
@@ -145,7 +143,7 @@ class Gateway:
         if entry.binding is not None:
             await self._settle(entry.binding, grace_s)
         if entry.server is not None:
-            await entry.server.shutdown(_CLOSE_WITHIN_S)
+            await entry.server.shutdown()
         self._lanes.pop(lane, None)
 
     def bind(self, lane: str, attempt_id: str, key: str, terms: Terms = FREE) -> None:
@@ -196,24 +194,30 @@ class Gateway:
             raise ValueError(f"there is no lane {lane!r}")
         return self._lanes[lane]
 
-    async def _answer(self, lane: Lane, request: BaseRequest) -> StreamResponse:
+    async def _answer(
+        self, lane: Lane, connection: Connection, request: Request, reply: Reply
+    ) -> None:
         try:
-            return await self._handle(lane, request)
+            await self._handle(lane, connection, request, reply)
         except Exception as error:
             self._notice(f"a request failed inside the proxy: {type(error).__name__}: {error}")
             raise
 
-    async def _handle(self, lane: Lane, request: BaseRequest) -> StreamResponse:
+    async def _handle(
+        self, lane: Lane, connection: Connection, request: Request, reply: Reply
+    ) -> None:
         """Serve one request of ``lane``."""
         assert self._routes is not None
         route = self._routes.find(request)
         if isinstance(route, Refusal):
-            return self._deny(lane, request, route)
+            self._deny(lane, request, reply, route)
+            return
         binding = lane.binding
         refusal = self._key_refusal(binding, request, route)
         if refusal is not None or binding is None:
-            return self._deny(lane, request, refusal or _NO_ATTEMPT)
-        client = Client(request, lane.budget)
+            self._deny(lane, request, reply, refusal or _NO_ATTEMPT)
+            return
+        client = Client(connection, request, reply, lane.budget)
         call = Call(
             route,
             client,
@@ -222,7 +226,7 @@ class Gateway:
             repeats=binding.repeats,
             patience=self._patience,
             admission=binding.admission,
-            path=without_key(request.raw_path),
+            path=without_key(request.target),
             headers=request.headers,
             begin=self._begin,
             tell_text=self._on_text,
@@ -230,29 +234,25 @@ class Gateway:
             notice=self._notice,
             taped=self._tapes.of_call(route, binding.key),
         )
-        await self._run(call, lane, binding, request.protocol)
-        return client.response
+        await self._run(call, binding, connection)
 
-    async def _run(
-        self, call: Call, lane: Lane, binding: Binding, connection: RequestHandler
-    ) -> None:
-        task = asyncio.current_task()
+    async def _run(self, call: Call, binding: Binding, connection: Connection) -> None:
+        task = connection.task
         assert task is not None
-        assert lane.server is not None
         entry = UnderWay(task, asyncio.get_running_loop().create_future())
         binding.calls.add(entry)
-        lane.server.under_way[connection] = call
-        if connection.transport is None:
+        connection.when_lost = call.client_left
+        if connection.is_lost:
             call.client_left()
         try:
             await call.run()
         finally:
-            del lane.server.under_way[connection]
+            connection.when_lost = None
             binding.calls.discard(entry)
             entry.recorded.set_result(None)
 
     def _key_refusal(
-        self, binding: Binding | None, request: BaseRequest, route: Route
+        self, binding: Binding | None, request: Request, route: Route
     ) -> Refusal | None:
         if not self._accepting:
             return Refusal(503, "The benchmark is over; no further calls are taken.")
@@ -266,10 +266,10 @@ class Gateway:
                 return None
         return Refusal(401, f"This is not the attempt's key, {_WHERE}.", _BAD_KEY)
 
-    def _deny(self, lane: Lane, request: BaseRequest, refusal: Refusal) -> StreamResponse:
+    def _deny(self, lane: Lane, request: Request, reply: Reply, refusal: Refusal) -> None:
         binding = lane.binding
         if binding is not None and binding.open and binding.notes_denial():
-            target = without_key(request.raw_path)[:_MAX_PATH]
+            target = without_key(request.target)[:_MAX_PATH]
             path = target.encode("ascii", "backslashreplace").decode()
             draft = CallDraft(binding.attempt_id, self._default, path)
             draft.end = "denied"
@@ -278,9 +278,7 @@ class Gateway:
         assert self._routes is not None
         wire = self._routes.wire_of(request)
         body = wire.error_body(refusal.status, refusal.message, refusal.code)
-        response = Response(status=refusal.status, body=body, content_type="application/json")
-        response.force_close()
-        return response
+        reply.answer(refusal.status, "application/json", body)
 
     def _begin(self, draft: CallDraft) -> None:
         if self._spool is not None:

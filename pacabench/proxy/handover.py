@@ -75,20 +75,22 @@ class Handover:
         headers = guard.reply_headers(reply.headers, wire.reply_headers, resized=resized)
         if parties.tape is not None:
             parties.tape.replied(reply.status, headers, asked_usage=asked_usage)
-        await client.start(reply.status, headers, events=events)
+        client.start(reply.status, headers, events=events)
         for piece in self._took(head) if head else ():
-            await client.write(piece)
+            client.write(piece)
         async for chunk in reply.chunks:
             for piece in self._took(chunk):
-                await client.write(piece)
+                client.write(piece)
+                if client.is_behind:
+                    await client.caught_up()
             if client.missed_bytes > parties.patience.drain_bytes:
                 raise DrainOver
-        await client.write(self._noted(self._scrubber.finish()))
+        client.write(self._noted(self._scrubber.finish()))
         if parties.tape is not None:
             parties.tape.ended("whole")
         if self._sieve is not None:
-            await client.write(self._sieve.finish())
-        await client.finish()
+            client.write(self._sieve.finish())
+        client.finish()
         draft.end = "client_gone" if client.missed_bytes else "complete"
 
     def _took(self, chunk: bytes) -> Iterable[bytes]:

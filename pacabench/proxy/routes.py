@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aiohttp.web_request import BaseRequest
-
+from pacabench.proxy.http.request import Request
 from pacabench.proxy.keys import KEY_PARAMETER, without_key
 from pacabench.proxy.pacing import Pacer
 from pacabench.proxy.upstream import Upstream
@@ -99,9 +98,9 @@ class RouteTable:
                 entry = found[0]
                 self._plain[asked] = Route(entry.provider, entry.endpoint, entry.upstream)
 
-    def find(self, request: BaseRequest) -> Route | Refusal:
+    def find(self, request: Request) -> Route | Refusal:
         """The route of ``request``, whose path is compared as sent: nothing is decoded."""
-        target = request.raw_path
+        target = request.target
         if request.method == "CONNECT":
             return Refusal(405, "This is not a forward proxy; CONNECT is not served.")
         if not target.startswith("/"):
@@ -115,9 +114,9 @@ class RouteTable:
             return Refusal(415, "Send the request's body without Content-Encoding.")
         return route
 
-    def wire_of(self, request: BaseRequest) -> WireFormat:
+    def wire_of(self, request: Request) -> WireFormat:
         """The format in which whoever sent ``request`` understands an error."""
-        path, _, raw_query = request.raw_path.partition("?")
+        path, _, raw_query = request.target.partition("?")
         query = _parsed(raw_query) or {}
         first = path.split("/", 2)[1] if path.startswith("/") else ""
         named = [provider for provider in self._providers if provider.name == first]
@@ -137,7 +136,7 @@ class RouteTable:
                 else:
                     self._exact.setdefault((endpoint.method, served), []).append(entry)
 
-    def _match(self, request: BaseRequest, target: str) -> Route | None:
+    def _match(self, request: Request, target: str) -> Route | None:
         path, _, raw_query = target.partition("?")
         query = _parsed(raw_query)
         if query is None:
@@ -170,8 +169,8 @@ class RouteTable:
             and (found := entry.pattern.fullmatch(path))
         ]
 
-    def _not_served(self, request: BaseRequest) -> Refusal:
-        target = without_key(request.raw_path)[:_SHOWN]
+    def _not_served(self, request: Request) -> Refusal:
+        target = without_key(request.target)[:_SHOWN]
         what = f"{request.method} {target}".encode("ascii", "backslashreplace").decode()
         served = ", ".join(dict.fromkeys(self._served()))
         return Refusal(404, f"{what} is not served here. What is: {served}", "not_served")

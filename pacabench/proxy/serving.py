@@ -1,21 +1,13 @@
 """A lane while it is served: its socket's connections, and the attempt that it is bound to."""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp.web_protocol import RequestHandler
-from aiohttp.web_request import BaseRequest
-from aiohttp.web_response import StreamResponse
-from aiohttp.web_server import Server
-
 from pacabench.proxy.admission import Admission
-from pacabench.proxy.call import Call
 from pacabench.proxy.client import MAX_LANE_BODY_BYTES
-from pacabench.proxy.connection import Connection, served_by
 from pacabench.proxy.held_bytes import HeldBytes
+from pacabench.proxy.http.connection import Connection, Serve
 from pacabench.proxy.repeats import Repeats
 from pacabench.proxy.waits import WaitClock
 
@@ -69,37 +61,33 @@ class UnderWay:
     recorded: asyncio.Future[None]
 
 
-class LaneServer(Server):
-    """aiohttp's low-level server, which tells a call when its client hung up."""
+class LaneServer:
+    """The connections of one lane."""
 
-    def __init__(self, handler: Callable[[BaseRequest], Awaitable[StreamResponse]]) -> None:
-        self._settings: dict[str, Any] = {
-            "access_log": None,
-            "logger": _silent_logger(),
-            "auto_decompress": False,
-        }
-        super().__init__(served_by(handler), **self._settings)
-        self.under_way: dict[RequestHandler, Call] = {}
+    def __init__(self, serve: Serve) -> None:
+        self._serve = serve
+        self._connections: set[Connection] = set()
 
     def accept(self) -> asyncio.BaseProtocol:
         """The protocol for a new connection."""
-        return self() if len(self.connections) < MAX_CONNECTIONS else _Refuser()
-
-    def __call__(self) -> RequestHandler:
-        """As :meth:`accept`, for as many as come."""
-        return Connection(self, loop=asyncio.get_running_loop(), **self._settings)
-
-    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """Called by each connection at its end."""
-        super().connection_lost(handler, exc)
-        call = self.under_way.get(handler)
-        if call is not None:
-            call.client_left()
+        if len(self._connections) >= MAX_CONNECTIONS:
+            return _Refuser()
+        return Connection(self._serve, self._connections)
 
     def hang_up(self) -> None:
         """Close all connections; their calls go on without their clients."""
-        for connection in self.connections:
-            connection.force_close()
+        for connection in self._connections:
+            connection.close()
+
+    async def shutdown(self) -> None:
+        """Cut what is left. Calls are to be recorded before."""
+        left = list(self._connections)
+        tasks = [it.task for it in left if it.task is not None]
+        for task in tasks:
+            task.cancel()
+        for connection in left:
+            connection.transport.abort()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -111,13 +99,6 @@ class Lane:
     server: LaneServer | None = None
     listener: asyncio.Server | None = None
     binding: Binding | None = None
-
-
-def _silent_logger() -> logging.Logger:
-    """Takes what the server says about requests that are no HTTP: no agent may fill a log."""
-    logger = logging.getLogger("pacabench.proxy.http")
-    logger.setLevel(logging.CRITICAL + 1)
-    return logger
 
 
 class _Refuser(asyncio.Protocol):

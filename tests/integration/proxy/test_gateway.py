@@ -124,9 +124,13 @@ class TestOwnFaults:
 
 
 class TestBodies:
-    @pytest.mark.parametrize("body", [b"5\r\nab", b"not a size\r\n"])
-    async def test_a_body_that_never_ends_is_given_up(
-        self, open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch, body: bytes
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [(b"5\r\nab", b"408 Request Timeout"), (b"not a size\r\n", b"400 Bad Request")],
+        ids=["has no end", "is none"],
+    )
+    async def test_a_body_that_does_not_become_whole_is_given_up(
+        self, open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch, body: bytes, status: bytes
     ) -> None:
         monkeypatch.setattr(proxy_client, "BODY_WITHIN_S", 0.3)
         head = (
@@ -141,7 +145,7 @@ class TestBodies:
                 while not it.gateway._lanes["lane-1"].binding.calls:  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.005)
                 writer.write(body)
-                assert await reader.readline() == b"HTTP/1.1 408 Request Timeout\r\n"
+                assert await reader.readline() == b"HTTP/1.1 " + status + b"\r\n"
             [record] = await it.settled()
         assert record.end == "denied"
         assert provider.books == []

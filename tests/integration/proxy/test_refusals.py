@@ -9,8 +9,9 @@ import orjson
 import pytest
 
 from pacabench.proxy import client as proxy_client
-from pacabench.proxy import connection, serving
+from pacabench.proxy import serving
 from pacabench.proxy.held_bytes import HeldBytes
+from pacabench.proxy.http import connection
 from pacabench.testing import FakeProvider, Reply
 from tests.integration.proxy.conftest import ATTEMPT, VIRTUAL_KEY, Bench, OpenBench, spec_for
 

@@ -40,6 +40,8 @@ LIBRARIES: Mapping[str, str] = {
     "aiohttp": "",
     "backports.zstd": 'python_version < "3.14"',
     "brotli": "",
+    "httptools": "",
+    "multidict": "",
     "orjson": "",
 }
 """What it needs, and where."""

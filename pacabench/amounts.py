@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
+from pacabench.call_facts import Metered
 from pacabench.config.budget import Limits
-from pacabench.model import MeteredCall
 
 PICO = 10**12
 """In a dollar. Dollars are added up as whole picodollars."""
@@ -38,13 +38,13 @@ def pico_of(usd: float) -> int:
     return round(usd * PICO)
 
 
-def reserve_of(metered: MeteredCall) -> Amount:
+def reserve_of(metered: Metered) -> Amount:
     """What was set aside for a call before it went out."""
     call = metered.call
     return Amount(1, call.reserved_tokens or 0, pico_of(call.reserved_usd or 0.0))
 
 
-def charge_of(metered: MeteredCall) -> Amount:
+def charge_of(metered: Metered) -> Amount:
     """What a call on record is charged.
 
     That is what its provider told. Where the provider did not tell all, or nobody heard of it any
@@ -60,7 +60,7 @@ def charge_of(metered: MeteredCall) -> Amount:
     return Amount(1, max(known.tokens, reserved.tokens), max(known.pico, reserved.pico))
 
 
-def _known_tokens(metered: MeteredCall) -> int:
+def _known_tokens(metered: Metered) -> int:
     usage = metered.call.usage
     if usage is None:
         return 0

@@ -13,7 +13,8 @@ from importlib.resources import files
 import orjson
 import tiktoken
 
-from pacabench.model import EMBEDDING_ENDPOINTS, CallRecord, Usage
+from pacabench.billing import EMBEDDING_ENDPOINTS
+from pacabench.model import CallRecord, Usage
 from pacabench.proxy.excerpt import CallText
 
 _VOCABULARY = "o200k_base.xz"

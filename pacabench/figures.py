@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from operator import attrgetter
 
-from pacabench.model import SCRIPTED_PROVIDER, CallRecord, MeteredCall
+from pacabench.call_facts import CallFacts, Metered
+from pacabench.model import SCRIPTED_PROVIDER, CallRecord
 
 _PICO = 10**12
 """In a dollar. Costs are added up as whole picodollars: exact, and the same in every order."""
@@ -77,7 +78,7 @@ class CallFigures:
         """The true cost is higher than ``cost_usd``, or unknown altogether."""
         return self.unpriced_calls > 0
 
-    def add(self, metered: MeteredCall) -> None:
+    def add(self, metered: Metered) -> None:
         """Add one call."""
         call = metered.call
         if call.replay == "served":
@@ -91,17 +92,17 @@ class CallFigures:
         elif not call.is_free or call.is_provider_failure:
             self.failed_calls += 1
 
-    def merge(self, other: "CallFigures") -> None:
-        """Add all of ``other``."""
-        for name, mine, more in zip(CallFigures.__slots__, _ALL(self), _ALL(other), strict=True):
-            if more:
-                setattr(self, name, mine + more)
+    def merge(self, *others: "CallFigures") -> None:
+        """Add all of ``others``; field by field, which is fast for 100,000 of them."""
+        for name in CallFigures.__slots__:
+            if more := sum(map(attrgetter(name), others)):
+                setattr(self, name, getattr(self, name) + more)
 
-    def _add_billed(self, call: CallRecord, cost_usd: float | None) -> None:
+    def _add_billed(self, call: CallRecord | CallFacts, cost_usd: float | None) -> None:
         self.calls += 1
         if call.repeat_of is not None:
             self.sdk_retries += 1
-        if not call.is_counted:
+        if not (counted := call.is_counted):
             self.uncounted_calls += 1
         if call.estimated:
             self.estimated_calls += 1
@@ -112,7 +113,7 @@ class CallFigures:
             if (tokens := usage.total_input_tokens) is not None:
                 self._input_known += 1
                 self._input += tokens
-            if usage.output_tokens is not None or call.is_counted:
+            if counted or usage.output_tokens is not None:
                 self._output_known += 1
                 self._output += usage.output_tokens or 0
             self._cached += usage.cached_tokens or 0
@@ -127,6 +128,3 @@ class CallFigures:
 
     def _sum(self, total: int, known: int) -> int | None:
         return None if self.calls and not known else total
-
-
-_ALL = attrgetter(*CallFigures.__slots__)

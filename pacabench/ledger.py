@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from pacabench.call_facts import Metered
 from pacabench.egress import CaseEgress, EgressRecord
 from pacabench.estimate import with_estimate
 from pacabench.events import CallFinished, Listener
@@ -62,7 +63,7 @@ class Ledger:
         self._open: dict[str, _Attempt] = {}
         self._texts: dict[str, CallText] = {}
 
-    def recall(self, calls: Iterable[MeteredCall]) -> None:
+    def recall(self, calls: Iterable[Metered]) -> None:
         """Take calls of earlier sessions into ``usage``. Once, before the first attempt."""
         for metered in calls:
             self.usage[metered.key.agent, metered.key.dataset].add(metered)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from pacabench.billing import Billing, CallEnd, UsageSource
+
 SCRIPTED_PROVIDER = "scripted"
 """The built-in provider that answers by rules. Named as what it is wherever results are shown."""
 
@@ -153,20 +155,6 @@ class Usage:
         return self.input_tokens + (self.cached_tokens or 0) + (self.cache_write_tokens or 0)
 
 
-FREE_ENDPOINTS = frozenset({"models", "models.retrieve", "messages.count_tokens", "countTokens"})
-EMBEDDING_ENDPOINTS = frozenset({"embeddings", "embedContent", "batchEmbedContents"})
-"""Their replies have no output to count."""
-
-UsageSource = Literal["provider", "partial_provider", "estimated", "none"]
-CallEnd = Literal[
-    "complete",  # the reply went through to its end
-    "client_gone",  # the agent hung up or was killed first
-    "upstream_error",  # could not connect, or the provider broke off
-    "interrupted",  # the proxy died under it: nothing more is known
-    "denied",  # the proxy refused; the provider never saw it
-]
-
-
 @dataclass(frozen=True, slots=True)
 class FailedTry:
     """A try of a call that came to nothing, and after which the proxy tried again."""
@@ -179,7 +167,7 @@ class FailedTry:
 
 
 @dataclass(frozen=True, slots=True)
-class CallRecord:
+class CallRecord(Billing):
     """One logical LLM call as the proxy saw it."""
 
     call_id: str
@@ -233,46 +221,6 @@ class CallRecord:
     reserved_usd: float | None = None
     count: int = 1
     """More than 1: so many were denied after those that have a record each."""
-
-    @property
-    def is_free(self) -> bool:
-        """An operation that no provider bills: lists of models, token counts."""
-        return self.endpoint in FREE_ENDPOINTS
-
-    @property
-    def may_be_billed(self) -> bool:
-        """The provider served it, or may have: what `calls` counts wherever it is shown.
-
-        Not billed: what the proxy denied, what the provider refused or never answered, what never
-        went out, and operations that are free. A call that the agent or the harness left before the
-        reply's head counts.
-        """
-        if self.end == "denied" or self.is_free or not self.sent:
-            return False
-        if self.status is None:
-            return self.end in ("client_gone", "interrupted")
-        return self.status in _SUCCESS
-
-    @property
-    def is_counted(self) -> bool:
-        """Its tokens are known. Embeddings have no output to count."""
-        if self.usage is None or self.usage.total_input_tokens is None:
-            return False
-        return self.usage.output_tokens is not None or self.endpoint in EMBEDDING_ENDPOINTS
-
-    @property
-    def is_provider_failure(self) -> bool:
-        """The provider, its key or the way to it failed; not the agent's request."""
-        if self.end == "upstream_error":
-            return True
-        if self.status is None:
-            return False
-        return self.status in _PROVIDER_FAULTS or self.status >= _SERVER_FAULT
-
-
-_SUCCESS = range(200, 300)
-_SERVER_FAULT = 500
-_PROVIDER_FAULTS = frozenset({401, 402, 403, 407, 408, 409, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)

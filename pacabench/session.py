@@ -90,11 +90,11 @@ async def carry_out(job: Job) -> RunReport:
         budget=record_of(budgets),
     )
     if store.manifest.budget is not None:
-        treasury.recall(store.calls())
+        treasury.recall(store.call_facts())
     if _affordable(planned, treasury):
         await _make(job, planned, keys, pricer, ledger, treasury)
     else:
-        ledger.recall(store.calls())
+        ledger.recall(store.call_facts())
     if _is_decided(job) or all(attempt.key in job.decided for attempt in planned):
         job.over_budget = None  # and if a budget was spent, it was enough
     elif job.over_budget is None:
@@ -121,9 +121,9 @@ async def _make(
         async with open_sandbox(benchmark.kind, _context(job, ledger, treasury)) as sandbox:
             # Salvaged by the sandbox from a dead session.
             if store.import_spool(keys, pricer.cost) and store.manifest.budget is not None:
-                treasury.recall(store.calls())
+                treasury.recall(store.call_facts())
             store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))
-            ledger.recall(store.calls())
+            ledger.recall(store.call_facts())
             book, loaded = ledger.take_judge_call, benchmark.loaded
             async with open_desk(benchmark.desk, benchmark.judges, loaded, book, job.listener):
                 benchmark.desk.run_check = Checks(sandbox, benchmark.checkers).run

@@ -20,6 +20,7 @@ from pacabench.budget.wording import (
     unpriced,
     unpriced_before,
 )
+from pacabench.call_facts import Metered
 from pacabench.config.budget import Limits
 from pacabench.events import Listener, Notice
 from pacabench.model import SCRIPTED_PROVIDER, BudgetScope, MeteredCall
@@ -111,7 +112,7 @@ class Treasury:
         """No case of ``agent`` is worth starting."""
         return None in self._spent or agent in self._spent
 
-    def recall(self, calls: Iterable[MeteredCall]) -> None:
+    def recall(self, calls: Iterable[Metered]) -> None:
         """Take the books as earlier sessions left them, in place of what is known so far."""
         for account in (self._run, *self._of_agent.values()):
             account.spent = NOTHING
@@ -239,5 +240,5 @@ class Treasury:
             self.listener(Notice("warning", over_used(metered, charge, reserved)))
 
 
-def _is_unpriced(metered: MeteredCall) -> bool:
+def _is_unpriced(metered: Metered) -> bool:
     return metered.cost_usd is None and metered.call.provider != SCRIPTED_PROVIDER

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import AfterValidator
 
 from pacabench.config.patterns import compile_pattern
@@ -13,6 +11,10 @@ _DEEPEST = 64
 
 
 def _schema(schema: dict[str, Any]) -> dict[str, Any]:
+    # Slow to import, every command reads the configuration, and few configurations have a schema.
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
+    from jsonschema.exceptions import SchemaError  # noqa: PLC0415
+
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pacabench.model import FREE_ENDPOINTS
+from pacabench.billing import FREE_ENDPOINTS
 from pacabench.proxy.body import RequestBody
 from pacabench.proxy.ceilings import bound_of
 from pacabench.proxy.client import Refused

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pacabench.model import EMBEDDING_ENDPOINTS
+from pacabench.billing import EMBEDDING_ENDPOINTS
 from pacabench.proxy.body import RequestBody
 from pacabench.proxy.terms import Terms
 from pacabench.proxy.tools.rules import folded

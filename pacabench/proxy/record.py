@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Literal
 
-from pacabench.model import CallEnd, CallRecord, FailedTry, Usage, UsageSource
+from pacabench.billing import CallEnd, UsageSource
+from pacabench.model import CallRecord, FailedTry, Usage
 
 MAX_ERROR = 500
 """Characters of an error that are recorded."""

@@ -5,7 +5,8 @@ from typing import Any
 
 import orjson
 
-from pacabench.model import Usage, UsageSource
+from pacabench.billing import UsageSource
+from pacabench.model import Usage
 
 MAX_RAW_BYTES = 8 * 1024
 _TOO_MANY = 2**53

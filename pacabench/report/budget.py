@@ -7,7 +7,7 @@ from typing import Any
 
 from pacabench.amounts import NOTHING, Amount, Ceiling, charge_of, pico_of
 from pacabench.budget.wording import spent_of
-from pacabench.model import MeteredCall
+from pacabench.call_facts import Metered
 from pacabench.store import BudgetRecord, LimitsRecord
 
 
@@ -22,7 +22,7 @@ class Spending:
         """Of the whole run."""
         return sum(self.agents.values(), NOTHING)
 
-    def through(self, calls: Iterable[MeteredCall]) -> Iterator[MeteredCall]:
+    def through(self, calls: Iterable[Metered]) -> Iterator[Metered]:
         """``calls``, each added up as it goes by."""
         for metered in calls:
             self.agents[metered.key.agent] += charge_of(metered)

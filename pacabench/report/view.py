@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pacabench.call_facts import Metered
 from pacabench.figures import CallFigures
 from pacabench.memory import building
 from pacabench.model import CaseKey, CaseResult, Verdict
@@ -23,8 +24,8 @@ class RunView:
 
     record: RunRecord
     summary: Summary
-    _places: Mapping[CaseKey, int]
-    """Where the deciding result of each case begins in the file."""
+    _places: Mapping[str, int]
+    """Where the result of each attempt that decided begins in the file, by the attempt's id."""
     egress: Mapping[CaseKey, EgressFigures] = field(default_factory=dict)
     """Of the cases that tried to reach the web, in all their attempts."""
     judge: CallFigures = field(default_factory=CallFigures)
@@ -32,7 +33,7 @@ class RunView:
     lost: tuple[str, ...] = ()
     """What the journal had once and has no more, for people."""
     spending: Spending = field(default_factory=Spending)
-    """What budgets were charged."""
+    """What budgets were charged, where there are any."""
     scores: Scores | None = None
     """Another judgement than the first, by which everything here goes."""
 
@@ -45,7 +46,7 @@ class RunView:
     def case_keys(self) -> list[CaseKey]:
         """Every case with a result, by agent, data set, case id and epoch; 2 comes before 10."""
         return sorted(
-            self._places,
+            self.summary.cases,
             key=lambda key: (key.agent, key.dataset, _natural(key.case_id), key.epoch),
         )
 
@@ -55,7 +56,8 @@ class RunView:
         Raises:
             JournalError: the file cannot be read any more.
         """
-        results = self.record.results_file().at(self._places[key] for key in keys)
+        cases = self.summary.cases
+        results = self.record.results_file().at(self._places[cases[key].attempt_id] for key in keys)
         return map(self.scores.result, results) if self.scores else results
 
     def evaluator(self, dataset: str) -> dict[str, Any]:
@@ -77,19 +79,21 @@ def read_view(record: RunRecord, scores: Scores | None = None) -> RunView:
     Raises:
         JournalError: a file is damaged or cannot be read.
     """
-    places: dict[CaseKey, int] = {}
+    places: dict[str, int] = {}
 
     def verdicts() -> Iterator[Verdict]:
         for place, verdict in results:
             if verdict.decides:
-                places[verdict.key] = place
+                places[verdict.attempt_id] = place
             yield scores.verdict(verdict) if scores else verdict
 
-    results, calls, ways = record.verdicts_file(), record.calls_file(), record.egress_file()
+    results, calls, ways = record.verdicts_file(), record.call_facts_file(), record.egress_file()
     spending = Spending()
     with building():
-        charged = spending.through(call for _, call in calls)
-        summary = summarise(verdicts(), charged, record.manifest.planned_cases)
+        facts: Iterator[Metered] = (call for _, call in calls)
+        if record.manifest.budget is not None:
+            facts = spending.through(facts)
+        summary = summarise(verdicts(), facts, record.manifest.planned_cases)
         egress = add_up_egress(way for _, way in ways or ())
     judge = CallFigures()
     for call in record.judge_calls():

@@ -9,13 +9,14 @@ Unknown is not zero: a sum of which no part is known is None, and how many calls
 sum stands beside it.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from pacabench.call_facts import Metered
 from pacabench.figures import CallFigures
-from pacabench.model import SCRIPTED_PROVIDER, CaseKey, CaseResult, MeteredCall, Outcome, Verdict
+from pacabench.model import SCRIPTED_PROVIDER, CaseKey, CaseResult, Outcome, Verdict
 from pacabench.stats.intervals import Interval, clustered_wilson
 from pacabench.stats.repeats import Repeats, repeats_of
 from pacabench.stats.spread import Spread, spread_of
@@ -49,13 +50,15 @@ class CaseFigures:
         self.score = result.evaluation.score if result.evaluation else None
         self.duration_ms = result.duration_ms
 
-    def add(self, metered: MeteredCall) -> None:
+    def add(self, metered: Metered) -> None:
         """Add a call of any of the case's attempts."""
         self.usage.add(metered)
         call = metered.call
-        if call.ttft_ms is None or call.attempt_id != self.attempt_id:
-            return
-        if call.started_at < self._first_call_at:
+        if (
+            call.ttft_ms is not None
+            and call.started_at < self._first_call_at
+            and call.attempt_id == self.attempt_id
+        ):
             self._first_call_at, self.ttft_ms = call.started_at, call.ttft_ms
 
 
@@ -153,7 +156,7 @@ class Summary:
 
 def summarise(
     results: Iterable[CaseResult | Verdict],
-    calls: Iterable[MeteredCall],
+    calls: Iterable[Metered],
     planned: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Summary:
     """Add up a run.
@@ -165,15 +168,14 @@ def summarise(
         planned: agent to data set to number of cases. Without it, cases with a result are all.
     """
     cases: dict[CaseKey, CaseFigures] = {}
-    attempts: Counter[CaseKey] = Counter()
     cut_short: Counter[CaseKey] = Counter()
     for result in results:
-        attempts[result.key] += 1
         if result.decides:
             case = cases.get(result.key)
             if case is None:
                 case = cases[result.key] = CaseFigures("", result.outcome, None, 0.0)
             case.decide(result)
+            case.attempts += 1
         else:
             cut_short[result.key] += 1
     groups = _Groups(planned or {})
@@ -185,13 +187,14 @@ def summarise(
         else:
             groups.of(metered.key.agent, metered.key.dataset).usage.add(metered)
         providers.add(metered.call.provider)
-    for key, number in attempts.items():
+    for key, number in cut_short.items():
         group = groups.of(key.agent, key.dataset)
-        group.attempts += number
-        group.cut_short += cut_short[key]
+        group.cut_short += number
         if (decided := cases.get(key)) is not None:
-            decided.attempts = number
-            group.take(key, decided)
+            decided.attempts += number
+        else:
+            group.attempts += number
+    groups.take(cases)
     agents = groups.summaries()
     total = groups.total(agents)
     return Summary(agents, total, cases, frozenset(providers))
@@ -234,11 +237,12 @@ class _Group:
     usage: CallFigures = field(default_factory=CallFigures)
     judged: list[tuple[CaseKey, CaseFigures]] = field(default_factory=list)
 
-    def take(self, key: CaseKey, case: CaseFigures) -> None:
-        self.outcomes[case.outcome] += 1
-        self.usage.merge(case.usage)
-        if not case.outcome.is_infrastructure:
-            self.judged.append((key, case))
+    def take(self, cases: Sequence[tuple[CaseKey, CaseFigures]]) -> None:
+        self.outcomes.update(case.outcome for _, case in cases)
+        self.attempts += sum(case.attempts for _, case in cases)
+        self.usage.merge(*(case.usage for _, case in cases))
+        failures = {outcome for outcome in self.outcomes if outcome.is_infrastructure}
+        self.judged.extend(item for item in cases if item[1].outcome not in failures)
 
     def counts(self, agent: str, dataset: str) -> dict[str, Any]:
         """The fields of ``Counts``."""
@@ -322,6 +326,14 @@ class _Groups:
         if group is None:
             group = self._groups[name] = _Group(0)
         return group
+
+    def take(self, cases: Mapping[CaseKey, CaseFigures]) -> None:
+        """Each of ``cases`` into its group."""
+        parts: defaultdict[tuple[str, str], list[tuple[CaseKey, CaseFigures]]] = defaultdict(list)
+        for item in cases.items():
+            parts[item[0].agent, item[0].dataset].append(item)
+        for name, part in parts.items():
+            self.of(*name).take(part)
 
     def _names(self) -> list[tuple[str, str]]:
         others = sorted(self._groups.keys() - self._planned)

@@ -19,6 +19,7 @@ VERSION = 1
 _START = b'{"crc":"'
 _BODY = len(b'{"crc":"00000000",')
 _THIS_VERSION = b'"v":%d,' % VERSION
+_HEAD = _START + b'%08x",' + _THIS_VERSION
 _STARTS_TRIED = 8
 _DEEPEST = 100
 """Levels of nesting kept where something is too deep. pydantic reads 200, orjson writes 254."""
@@ -29,6 +30,12 @@ def seal(kind: str, payload: bytes, durable: int) -> bytes:
     """The line for ``payload``, which is JSON, newline included."""
     body = b'"v":%d,"durable":%d,"%s":%s}' % (VERSION, durable, kind.encode(), payload)
     return b'{"crc":"%08x",%s\n' % (zlib.crc32(body), body)
+
+
+def is_current(line: bytes) -> bool:
+    """``line`` is whole and of this version: one look, on the way of every line that is read."""
+    head = _HEAD % zlib.crc32(memoryview(line)[_BODY:-1])
+    return line.startswith(head) and line.endswith(b"}\n")
 
 
 def is_whole(line: bytes) -> bool:
@@ -62,8 +69,6 @@ def durable_of(line: bytes) -> int:
 
 def version_of(line: bytes) -> int:
     """The format version of a whole line."""
-    if line.startswith(_THIS_VERSION, _BODY):  # on the way of every line that is read
-        return VERSION
     return int(line[line.index(b":", _BODY) + 1 : line.index(b",", _BODY)])
 
 

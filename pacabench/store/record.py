@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from pacabench.call_facts import MeteredFacts
 from pacabench.egress import CaseEgress
 from pacabench.errors import JournalError, RunNotFoundError
 from pacabench.model import CaseResult, MeteredCall, Verdict
@@ -16,6 +17,7 @@ from pacabench.store.reader import (
     EGRESS,
     JUDGE,
     JournalReader,
+    read_call_facts,
     read_calls,
     read_egress,
     read_judge_calls,
@@ -82,6 +84,10 @@ class RunRecord:
     def calls_file(self) -> JournalReader[MeteredCall]:
         """The LLM calls with their places in the file."""
         return read_calls(self.run_dir, synced=self._synced("calls_bytes"))
+
+    def call_facts_file(self) -> JournalReader[MeteredFacts]:
+        """What counts of the LLM calls, with their places in the file."""
+        return read_call_facts(self.run_dir, synced=self._synced("calls_bytes"))
 
     def egress_file(self) -> JournalReader[CaseEgress] | None:
         """The ways out with their places in the file; None in a run of a version without them."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pacabench.call_facts import MeteredFacts
 from pacabench.egress import CaseEgress
 from pacabench.errors import JournalError, UsageError
 from pacabench.memory import building
@@ -43,6 +44,7 @@ from pacabench.store.reader import (
     JUDGE,
     RESULTS,
     check_lines,
+    read_call_facts,
     read_calls,
     read_egress,
     read_verdicts,
@@ -183,6 +185,14 @@ class RunStore:
             JournalError: it cannot be read.
         """
         return (call for _, call in read_calls(self.run_dir))
+
+    def call_facts(self) -> Iterator[MeteredFacts]:
+        """What counts of them, twice as fast.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return (call for _, call in read_call_facts(self.run_dir))
 
     def begin_session(self, **changes: Any) -> None:
         """Note in the manifest that this process works on the run; ``changes`` are its other news.

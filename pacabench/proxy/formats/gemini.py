@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from pacabench.model import EMBEDDING_ENDPOINTS, Usage
+from pacabench.billing import EMBEDDING_ENDPOINTS
+from pacabench.model import Usage
 from pacabench.proxy.body import RequestBody
 from pacabench.proxy.excerpt import Excerpt
 from pacabench.proxy.formats.meters import DocumentMeter, EventMeter, NoFilter

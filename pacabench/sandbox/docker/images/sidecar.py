@@ -31,6 +31,7 @@ PARTS = (
     "allow_list.py",
     "json_pointer.py",
     "egress.py",
+    "billing.py",
     "model.py",
     "provider_tools.py",
     "proxy",

@@ -1,6 +1,8 @@
 """A reply on its way to a client: a head and a body in one write where that can be."""
 
 import asyncio
+import socket
+import struct
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -111,10 +113,19 @@ class Reply:
     def break_off(self) -> None:
         """Close the connection inside the reply, so that nobody takes it for whole."""
         self.keeps_alive = False
+        if self._transport.is_closing():
+            return
         if self._takes_chunks or self._left is not None:
             self._transport.close()
-        else:  # its end is the connection's, so there has to be another one
-            self._transport.abort()
+        else:
+            _reset(self._transport)
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """End the connection in a way that cannot be taken for the end of a body."""
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 def _length(text: str) -> int:

@@ -6,6 +6,7 @@ what can be understood in two ways goes no further.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Mapping
 
@@ -23,6 +24,8 @@ _FRAMING_OF_A_BYTE = 8
 """What goes along with a body in chunks: so much, and this with each byte. Chunks of one byte have
 five; what else there can be is extensions, which nobody reads."""
 _AS_SENT = "surrogateescape"
+_SPACE_AT_END = re.compile(r"[ \t]+(?=\0|\Z)")
+"""After a value: it is no part of it, and the parser leaves it there."""
 
 
 class BadRequestError(Exception):
@@ -166,7 +169,7 @@ class RequestReader:
             # What a callback raised is its context.
             said = error.__context__ if isinstance(error, HttpParserCallbackError) else None
             if not isinstance(said, BadRequestError):
-                said = BadRequestError("This is not HTTP/1.1 as it should be.")
+                said = BadRequestError(f"This is not HTTP/1.1 as it should be: {error}.")
             raise self._failed(said) from None
         if not self._has_moved:
             self._fed_bytes += len(data)
@@ -221,6 +224,8 @@ class RequestReader:
             raise _long_head()
         if len(self.arrived) >= MAX_AHEAD:
             raise BadRequestError("Too many requests are sent before the reply to the first one.")
+        if " \0" in text or "\t\0" in text or text.endswith((" ", "\t")):
+            text = _SPACE_AT_END.sub("", text)
         target, *words = text.split("\0")
         headers = CIMultiDict(zip(words[::2], words[1::2], strict=True))
         version = self._parser.get_http_version()

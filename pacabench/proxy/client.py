@@ -104,21 +104,17 @@ class Client:
         """
         self._reply.start(status, headers, at_once=events)
 
-    def write(self, chunk: bytes) -> None:
-        """Send a piece of the body at once. Who ``is_behind`` then should not be sent more."""
-        if self.gone or self._reply.is_gone:
+    def write(self, chunk: bytes) -> bool:
+        """Send a piece of the body at once; False where the client should catch up first."""
+        if not chunk:
+            return True
+        if self.gone or not self._reply.send(chunk):
             self.gone = True
             self.missed_bytes += len(chunk)
-        else:
-            self._reply.send(chunk)
-
-    @property
-    def is_behind(self) -> bool:
-        """The client is slower than the provider."""
-        return self._connection.is_behind
+        return not self._connection.is_behind
 
     async def caught_up(self) -> None:
-        """Wait while the client ``is_behind``."""
+        """Wait while the client is slower than the provider."""
         await self._connection.caught_up()
 
     def finish(self) -> None:

@@ -28,7 +28,7 @@ from pacabench.proxy.patience import Patience
 from pacabench.proxy.providers import open_providers
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.routes import Refusal, Route, RouteTable
-from pacabench.proxy.serving import Binding, Lane, LaneServer, UnderWay
+from pacabench.proxy.serving import Binding, Lane, LaneServer
 from pacabench.proxy.spool import Spool
 from pacabench.proxy.tapes import Tapes
 from pacabench.proxy.terms import FREE, Ask, Asking, Ruling, Terms
@@ -124,7 +124,7 @@ class Gateway:
         if lane in self._lanes:
             raise ValueError(f"lane {lane!r} is there already")
         entry = self._lanes[lane] = Lane(lane)
-        entry.server = LaneServer(partial(self._answer, entry))
+        entry.server = LaneServer(partial(self._handle, entry), self._tell_fault)
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
         entry.listener = await loop.create_server(entry.server.accept, sock=sock)
@@ -194,14 +194,8 @@ class Gateway:
             raise ValueError(f"there is no lane {lane!r}")
         return self._lanes[lane]
 
-    async def _answer(
-        self, lane: Lane, connection: Connection, request: Request, reply: Reply
-    ) -> None:
-        try:
-            await self._handle(lane, connection, request, reply)
-        except Exception as error:
-            self._notice(f"a request failed inside the proxy: {type(error).__name__}: {error}")
-            raise
+    def _tell_fault(self, error: Exception) -> None:
+        self._notice(f"a request failed inside the proxy: {type(error).__name__}: {error}")
 
     async def _handle(
         self, lane: Lane, connection: Connection, request: Request, reply: Reply
@@ -239,8 +233,7 @@ class Gateway:
     async def _run(self, call: Call, binding: Binding, connection: Connection) -> None:
         task = connection.task
         assert task is not None
-        entry = UnderWay(task, asyncio.get_running_loop().create_future())
-        binding.calls.add(entry)
+        binding.calls.add(task)
         connection.when_lost = call.client_left
         if connection.is_lost:
             call.client_left()
@@ -248,8 +241,7 @@ class Gateway:
             await call.run()
         finally:
             connection.when_lost = None
-            binding.calls.discard(entry)
-            entry.recorded.set_result(None)
+            binding.ended(task)
 
     def _key_refusal(
         self, binding: Binding | None, request: Request, route: Route

@@ -80,8 +80,7 @@ class Handover:
             client.write(piece)
         async for chunk in reply.chunks:
             for piece in self._took(chunk):
-                client.write(piece)
-                if client.is_behind:
+                if not client.write(piece):
                     await client.caught_up()
             if client.missed_bytes > parties.patience.drain_bytes:
                 raise DrainOver

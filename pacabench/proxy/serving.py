@@ -2,12 +2,11 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
 
 from pacabench.proxy.admission import Admission
 from pacabench.proxy.client import MAX_LANE_BODY_BYTES
 from pacabench.proxy.held_bytes import HeldBytes
-from pacabench.proxy.http.connection import Connection, Serve
+from pacabench.proxy.http.connection import Connection, OnFault, Serve
 from pacabench.proxy.repeats import Repeats
 from pacabench.proxy.waits import WaitClock
 
@@ -30,7 +29,9 @@ class Binding:
     """Further calls are taken."""
     denied: int = 0
     """Calls that were refused, those without a record of their own included."""
-    calls: set["UnderWay"] = field(default_factory=set)
+    calls: set[asyncio.Task[None]] = field(default_factory=set)
+    """The tasks that serve those under way."""
+    _all_ended: asyncio.Future[None] | None = None
 
     def notes_denial(self) -> bool:
         """Whether one more refusal is recorded; then it counts."""
@@ -42,37 +43,40 @@ class Binding:
         count, self.denied = max(0, self.denied - MAX_DENIED_RECORDS), 0
         return count
 
+    def ended(self, call: asyncio.Task[None]) -> None:
+        """One of ``calls`` is recorded."""
+        self.calls.discard(call)
+        if self._all_ended is not None and not self.calls and not self._all_ended.done():
+            self._all_ended.set_result(None)
+
     async def settle(self, grace_s: float) -> None:
         """Take no further calls; return when all are recorded. They are cut after ``grace_s``."""
         self.open = False
-        calls = set(self.calls)
-        if calls and grace_s > 0:
-            await asyncio.wait({entry.recorded for entry in calls}, timeout=grace_s)
-        for entry in self.calls:
-            entry.task.cancel()
-        await asyncio.gather(*(entry.recorded for entry in calls))
-
-
-@dataclass(slots=True, eq=False)
-class UnderWay:
-    """The task that serves a call; ``recorded`` is done when the call's record is out."""
-
-    task: asyncio.Task[Any]
-    recorded: asyncio.Future[None]
+        if not self.calls:
+            return
+        if self._all_ended is None:
+            self._all_ended = asyncio.get_running_loop().create_future()
+        if grace_s > 0:
+            await asyncio.wait({self._all_ended}, timeout=grace_s)
+        for call in self.calls:
+            call.cancel()
+        if self.calls:
+            await asyncio.wait({self._all_ended})
 
 
 class LaneServer:
     """The connections of one lane."""
 
-    def __init__(self, serve: Serve) -> None:
+    def __init__(self, serve: Serve, on_fault: OnFault) -> None:
         self._serve = serve
+        self._on_fault = on_fault
         self._connections: set[Connection] = set()
 
     def accept(self) -> asyncio.BaseProtocol:
         """The protocol for a new connection."""
         if len(self._connections) >= MAX_CONNECTIONS:
             return _Refuser()
-        return Connection(self._serve, self._connections)
+        return Connection(self._serve, self._connections, self._on_fault)
 
     def hang_up(self) -> None:
         """Close all connections; their calls go on without their clients."""

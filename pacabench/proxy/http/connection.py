@@ -24,6 +24,8 @@ _PLAIN = "text/plain; charset=utf-8"
 
 Serve: TypeAlias = Callable[["Connection", Request, Reply], Awaitable[None]]
 """Answers a request. What it raises ends the connection."""
+OnFault: TypeAlias = Callable[[Exception], None]
+"""Is told what was raised there."""
 
 
 class Connection(asyncio.Protocol):
@@ -35,12 +37,14 @@ class Connection(asyncio.Protocol):
     Args:
         serve: answers each request.
         all_of_them: has this connection while it is there.
+        on_fault: is told what ``serve`` raises.
     """
 
     transport: asyncio.Transport
 
-    def __init__(self, serve: Serve, all_of_them: set["Connection"]) -> None:
+    def __init__(self, serve: Serve, all_of_them: set["Connection"], on_fault: OnFault) -> None:
         self._serve = serve
+        self._on_fault = on_fault
         self._all = all_of_them
         self._loop = asyncio.get_running_loop()
         self._reader = RequestReader()
@@ -166,11 +170,17 @@ class Connection(asyncio.Protocol):
             self._awaiting.set_result(None)
 
     async def _converse(self) -> None:
+        arrived = self._reader.arrived
         try:
-            while (request := await self._next()) is not None:
-                self._serving = request
+            while arrived or await self._another():
+                self._due = None
+                self._has_head_begun = False
+                self._serving = request = arrived.popleft()
                 reply = Reply(self.transport, request)
-                await self._answer(request, reply)
+                try:
+                    await self._serve(self, request, reply)
+                except Exception as error:  # noqa: BLE001 - told to who answers for it
+                    self._failed(error, reply)
                 if not reply.is_finished or not reply.keeps_alive or not request.is_whole:
                     self._see_off(reply, request)
                     return
@@ -180,32 +190,27 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
             raise
 
-    async def _next(self) -> Request | None:
-        """The next request; None where there will be no more."""
-        arrived = self._reader.arrived
-        while not arrived:
+    async def _another(self) -> bool:
+        """Whether another request has arrived; False where there will be none."""
+        while not self._reader.arrived:
             if self._fault is not None:
                 self._refuse(self._fault)
-                return None
+                return False
             if self._is_over:
                 self.close()
-                return None
+                return False
             if not self._has_head_begun:
                 self._has_head_begun = self._reader.is_inside_head
                 within_s = HEAD_WITHIN_S if self._has_head_begun else IDLE_WITHIN_S
                 self._due = self._loop.time() + within_s
             self._awaiting = self._loop.create_future()
             await self._awaiting
-        self._due = None
-        self._has_head_begun = False
-        return arrived.popleft()
+        return True
 
-    async def _answer(self, request: Request, reply: Reply) -> None:
-        try:
-            await self._serve(self, request, reply)
-        except Exception:  # noqa: BLE001 - who serves has told of it
-            if not reply.is_started:
-                reply.answer(_FAILED, _PLAIN, b"The metering proxy failed.\n")
+    def _failed(self, error: Exception, reply: Reply) -> None:
+        self._on_fault(error)
+        if not reply.is_started:
+            reply.answer(_FAILED, _PLAIN, b"The metering proxy failed.\n")
 
     def _refuse(self, fault: BadRequestError) -> None:
         nobody = Request("", "", {}, keeps_alive=False)

@@ -48,11 +48,6 @@ class Reply:
         self._left: int | None = None
         """How many bytes of the body are missing; None where nobody knows."""
 
-    @property
-    def is_gone(self) -> bool:
-        """Nothing that is written arrives any more."""
-        return self._transport.is_closing()
-
     def start(self, status: int, headers: Mapping[str, str], *, at_once: bool = False) -> None:
         """Begin with the head, which is sent along with the body's first bytes or ``at_once``.
 
@@ -79,18 +74,25 @@ class Reply:
             self._transport.write(self._head)
             self._head = b""
 
-    def send(self, part: bytes) -> None:
-        """Write a part of the body at once. What is more than the length said is left out."""
+    def send(self, part: bytes) -> bool:
+        """Write a part of the body at once; False where nothing arrives any more.
+
+        What is more than the length said is left out.
+        """
+        transport = self._transport
+        if transport.is_closing():
+            return False
         if self._is_bodiless or not part:
-            return
+            return True
         if self._is_chunked:
-            self._transport.write(b"%b%x\r\n%b\r\n" % (self._head, len(part), part))
+            transport.write(b"%b%x\r\n%b\r\n" % (self._head, len(part), part))
         else:
             if self._left is not None:
                 part = part[: self._left]
                 self._left -= len(part)
-            self._transport.write(self._head + part if self._head else part)
+            transport.write(self._head + part if self._head else part)
         self._head = b""
+        return True
 
     def finish(self) -> None:
         """End it in good order: where less came than its length said, the connection ends."""

@@ -6,7 +6,7 @@ The only place where an agent's failure becomes data.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pacabench.agent import MOST_TIMES_OVER, Countdown, Reply, ask, drain
 from pacabench.aio import finish
@@ -91,6 +91,11 @@ async def run_attempt(planned: PlannedAttempt, workshop: Workshop) -> CaseResult
         planned.attempt_id, facts.reply.log, facts.exit.stderr_tail if facts.exit else ""
     )
     outcome, error_text, evaluation = await _judge(planned, facts, workshop)
+    if outcome is Outcome.EVALUATOR_ERROR and (
+        refused := workshop.over_budget(planned.attempt_id)
+    ):  # the agent had all its calls: it was the judge that could not be paid for
+        facts = replace(facts, over_budget=refused)
+        outcome, error_text = Outcome.BUDGET_EXCEEDED, refused[1]
     return _result(
         planned,
         outcome,

@@ -147,7 +147,7 @@ async def load_benchmark(
         evaluators=evaluators,
         desk=desk,
         checkers=checkers,
-        judges=judge_specs(loaded, [item.evaluator for item in dataset_configs]),
+        judges=judge_specs(loaded, [item.evaluator for item in dataset_configs], sealed=sealed),
         providers=providers,
         default_provider=default,
         notices=notices,

@@ -7,13 +7,14 @@ are; but no agent shares it, and what judges cost is in no agent's figures.
 import asyncio
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from pacabench.config.evaluators import EvaluatorConfig, LlmJudgeConfig, every_part
 from pacabench.config.load import LoadedConfig
@@ -22,49 +23,59 @@ from pacabench.errors import ConfigError, EvaluatorError
 from pacabench.estimate import with_estimate
 from pacabench.evaluators.desk import ATTEMPT, Desk, Question
 from pacabench.events import Listener, Notice
+from pacabench.judge_formats import format_of
 from pacabench.model import CallRecord
 from pacabench.pricing import Pricer
-from pacabench.providers import provider_specs
+from pacabench.providers import default_provider, provider_specs
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.excerpt import CallText
 from pacabench.proxy.gateway import Gateway
 from pacabench.proxy.patience import Patience
+from pacabench.proxy.tapes import Tapes
+from pacabench.proxy.terms import FREE, Ask, Asking, Ruling, Terms
 
 Book = Callable[[CallRecord, float | None], None]
 """Gets each call of a judge when it ends, with what it cost; must not block."""
-ANTHROPIC = "anthropic"
-OPENAI_LIKE = frozenset(
-    [
-        "openai",
-        "mistral",
-        "deepseek",
-        "groq",
-        "openrouter",
-        "together",
-        "ollama",
-        "vllm",
-        "scripted",
-    ]
-)
+AskFor = Callable[[Ask, Pricer], Awaitable[Ruling]]
+"""Decides whether a call may go out; the pricer is that of the judge's provider."""
+_BEDROCK = "bedrock"
 _KEY_VARIABLE = "JUDGE_API_KEY"
 _MAX_REPLY_BYTES = 4 * 1024**2
-_ANSWER_TOKENS = 4096
+_SAID_CHARS = 1000
+_JSON = "application/json"
 _OK = 200
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What judges' calls are held to, and what is kept of them. By default: nothing."""
+
+    terms: Terms = FREE
+    ask: AskFor | None = None
+    tapes: Tapes | None = None
+    seed: bytes | None = None
+    """Of the codes in their questions, where these have to be the same another time."""
+
+
 def judge_specs(
-    loaded: LoadedConfig, evaluators: Sequence[EvaluatorConfig]
+    loaded: LoadedConfig, evaluators: Sequence[EvaluatorConfig], *, sealed: bool = False
 ) -> dict[LlmJudgeConfig, ProviderSpec]:
     """The provider of every judge in ``evaluators``, at any depth.
 
+    ``sealed`` ones are answered out of a cassette: they need no key, and have none.
+
     Raises:
-        ConfigError: a key is not set, or no judge can be asked there.
+        ConfigError: a key is not set.
     """
     judges = (part for config in evaluators for part in every_part(config))
-    return {judge: _spec(loaded, judge) for judge in judges if isinstance(judge, LlmJudgeConfig)}
+    return {
+        judge: _spec(loaded, judge, sealed=sealed)
+        for judge in judges
+        if isinstance(judge, LlmJudgeConfig)
+    }
 
 
-def _spec(loaded: LoadedConfig, judge: LlmJudgeConfig) -> ProviderSpec:
+def _spec(loaded: LoadedConfig, judge: LlmJudgeConfig, *, sealed: bool) -> ProviderSpec:
     config = loaded.config.config
     own: dict[str, Any] = {
         key: value
@@ -74,7 +85,7 @@ def _spec(loaded: LoadedConfig, judge: LlmJudgeConfig) -> ProviderSpec:
     proxy = config.proxy.model_copy(update={"enabled": True})
     if own:
         known = {str(name): entry for name, entry in proxy.providers.items()}
-        name = judge.provider or provider_specs(_with(loaded, proxy))[1]
+        name = judge.provider or default_provider(proxy)
         # An entry of that name says how it is reached, unless the judge says it itself.
         entries = {name: known[name]} if own.keys() == {"provider"} and name in known else {}
         proxy = ProxyConfig.model_validate({**own, "provider": name, "providers": entries})
@@ -82,19 +93,10 @@ def _spec(loaded: LoadedConfig, judge: LlmJudgeConfig) -> ProviderSpec:
         proxy = proxy.model_copy(update={"api_key_env": _KEY_VARIABLE})
         loaded = replace(loaded, environ={**loaded.environ, _KEY_VARIABLE: judge.api_key})
     try:
-        specs, default = provider_specs(_with(loaded, proxy))
+        specs, default = provider_specs(_with(loaded, proxy), sealed=sealed)
     except ConfigError as error:
-        raise ConfigError(
-            f"{error} (for the judge, evaluator `llm_judge`: a provider is asked for its verdicts "
-            "also when a run is replayed)"
-        ) from None
-    spec = next(spec for spec in specs if spec.name == default)
-    if spec.kind != ANTHROPIC and spec.kind not in OPENAI_LIKE:
-        raise ConfigError(
-            f"{loaded.path}: evaluator `llm_judge` cannot ask {spec.name}: it speaks OpenAI's and "
-            "Anthropic's API; name another `provider`"
-        )
-    return spec
+        raise ConfigError(f"{error} (for the judge, evaluator `llm_judge`)") from None
+    return next(spec for spec in specs if spec.name == default)
 
 
 def _with(loaded: LoadedConfig, proxy: ProxyConfig) -> LoadedConfig:
@@ -109,6 +111,7 @@ async def open_desk(
     loaded: LoadedConfig,
     book: Book,
     listener: Listener,
+    rules: Rules,
 ) -> AsyncIterator[None]:
     """Evaluators find on ``desk`` a model to ask, until the context ends."""
     if not specs:
@@ -118,8 +121,9 @@ async def open_desk(
     def warn(text: str) -> None:
         listener(Notice("warning", text))
 
-    async with open_judges(specs, loaded, book, warn) as judges:
+    async with open_judges(specs, loaded, book, warn, rules) as judges:
         desk.ask_model = judges.ask
+        desk.seed = rules.seed or desk.seed
         try:
             yield
         finally:
@@ -132,6 +136,7 @@ async def open_judges(
     loaded: LoadedConfig,
     book: Book,
     notice: Callable[[str], None],
+    rules: Rules,
 ) -> AsyncIterator["Judges"]:
     """Judges that can be asked until the context ends; ``book`` has every call by then."""
     proxy = loaded.config.config.proxy
@@ -139,7 +144,8 @@ async def open_judges(
     gateways: dict[LlmJudgeConfig, Gateway] = {}
     async with AsyncExitStack() as stack:
         for judge, spec in specs.items():
-            books = _Books(Pricer([spec], loaded.config.prices), book)
+            pricer = Pricer([spec], loaded.config.prices)
+            books = _Books(pricer, book)
             gateway = Gateway(
                 [spec],
                 spec.name,
@@ -148,10 +154,16 @@ async def open_judges(
                 on_notice=lambda text: notice(f"judge: {text}"),
                 on_text=books.take_text,
                 patience=patience,
+                tapes=rules.tapes,
+                on_ask=None if rules.ask is None else _asking(rules.ask, pricer),
             )
             gateways[judge] = await stack.enter_async_context(gateway)
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Judges(gateways, specs, session)
+        yield Judges(gateways, specs, session, rules.terms)
+
+
+def _asking(ask: AskFor, pricer: Pricer) -> Asking:
+    return lambda question: ask(question, pricer)
 
 
 class _Books:
@@ -179,10 +191,12 @@ class Judges:
         gateways: Mapping[LlmJudgeConfig, Gateway],
         specs: Mapping[LlmJudgeConfig, ProviderSpec],
         session: aiohttp.ClientSession,
+        terms: Terms,
     ) -> None:
         self._gateways = gateways
         self._specs = specs
         self._session = session
+        self._terms = terms
 
     async def ask(self, config: LlmJudgeConfig, question: Question) -> str:
         """See :data:`~pacabench.evaluators.desk.AskModel`. A lane of its own for each call."""
@@ -196,7 +210,7 @@ class Judges:
             listener.close()
             raise
         try:
-            gateway.bind(lane, ATTEMPT.get(), key)
+            gateway.bind(lane, ATTEMPT.get(), key, self._terms)
             async with asyncio.timeout(config.timeout_seconds):
                 return await self._call(config, question, origin, key)
         except TimeoutError:
@@ -209,21 +223,25 @@ class Judges:
             await gateway.remove_lane(lane, grace_s=0)
 
     async def _call(self, config: LlmJudgeConfig, question: Question, origin: str, key: str) -> str:
-        anthropic = self._specs[config].kind == ANTHROPIC
-        make = _anthropic_request if anthropic else _openai_request
-        path, headers, body = make(config, question, key)
-        headers["Content-Type"] = "application/json"
+        spec = self._specs[config]
+        api = format_of(spec.kind)
+        asked = api.ask(config, question)
+        # The gateway takes the key so from everybody, and puts the provider's own where it belongs.
+        headers = {**asked.headers, "Authorization": f"Bearer {key}", "Content-Type": _JSON}
         async with self._session.post(
-            origin + path, data=orjson.dumps(body), headers=headers
+            # Encoded already: a colon in a model's name has to stay as it is.
+            URL(f"{origin}/{spec.name}{asked.path}", encoded=True),
+            data=orjson.dumps(asked.body),
+            headers=headers,
         ) as reply:
             content = await reply.content.read(_MAX_REPLY_BYTES)
             if reply.status != _OK:
-                said = content[:500].decode(errors="replace")
-                raise EvaluatorError(f"the judge {config.model}: HTTP {reply.status}: {said}")
+                raise EvaluatorError(
+                    f"the judge {config.model}: HTTP {reply.status}: {_said(content)}"
+                )
         try:
-            document = orjson.loads(content)
-            text = _anthropic_text(document) if anthropic else _openai_text(document)
-        except (ValueError, KeyError, TypeError, IndexError):
+            text = api.text(orjson.loads(content))
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             text = None
         if not isinstance(text, str):
             said = content[:200].decode(errors="replace")
@@ -231,50 +249,13 @@ class Judges:
         return text
 
 
-def _openai_request(
-    config: LlmJudgeConfig, question: Question, key: str
-) -> tuple[str, dict[str, str], dict[str, Any]]:
-    body: dict[str, Any] = {
-        "model": config.model,
-        "messages": [
-            {"role": "system", "content": question.system},
-            {"role": "user", "content": question.user},
-        ],
-    }
-    if config.temperature is not None:
-        body["temperature"] = config.temperature
-    if config.structured:
-        schema = {"name": "verdict", "strict": True, "schema": question.schema}
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return "/v1/chat/completions", {"Authorization": f"Bearer {key}"}, body
-
-
-def _openai_text(document: Any) -> Any:
-    return document["choices"][0]["message"]["content"]
-
-
-def _anthropic_request(
-    config: LlmJudgeConfig, question: Question, key: str
-) -> tuple[str, dict[str, str], dict[str, Any]]:
-    body: dict[str, Any] = {
-        "model": config.model,
-        "max_tokens": _ANSWER_TOKENS,
-        "system": question.system,
-        "messages": [{"role": "user", "content": question.user}],
-    }
-    if config.temperature is not None:
-        body["temperature"] = config.temperature
-    if config.structured:
-        tool = {"name": "verdict", "description": "Say it.", "input_schema": question.schema}
-        body |= {"tools": [tool], "tool_choice": {"type": "tool", "name": "verdict"}}
-    return "/v1/messages", {"x-api-key": key, "anthropic-version": "2023-06-01"}, body
-
-
-def _anthropic_text(document: Any) -> str:
-    """All texts, and the input of the tool that stands for a structured reply."""
-    parts = [
-        orjson.dumps(block["input"]).decode() if block["type"] == "tool_use" else block["text"]
-        for block in document["content"]
-        if block["type"] in ("tool_use", "text")
-    ]
-    return "\n".join(parts)
+def _said(content: bytes) -> str:
+    """The message of an error reply, in whichever form; the reply itself where there is none."""
+    try:
+        document = orjson.loads(content)
+        error = document.get("error", document)
+        text = error.get("message")
+    except (ValueError, AttributeError):
+        text = None
+    said = text if isinstance(text, str) else content.decode(errors="replace")
+    return said[:_SAID_CHARS]

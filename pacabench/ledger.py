@@ -39,6 +39,7 @@ class Ledger:
         judge_journal: puts a judge's call on disk.
         listener: is told of it.
         charge: charges it to the budgets that it is of.
+        judge_charge: the same for a judge's call.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Ledger:
         egress_journal: EgressJournal = lambda _: None,
         judge_journal: Journal = lambda _: None,
         charge: Charge = lambda _: None,
+        judge_charge: Charge = lambda _: None,
     ) -> None:
         self.usage: defaultdict[tuple[str, str], CallFigures] = defaultdict(CallFigures)
         """Agent and data set to the figures of all their calls, earlier sessions' included."""
@@ -60,6 +62,7 @@ class Ledger:
         self._judge_journal = judge_journal
         self._listener = listener
         self._charge = charge
+        self._judge_charge = judge_charge
         self._open: dict[str, _Attempt] = {}
         self._texts: dict[str, CallText] = {}
 
@@ -107,7 +110,9 @@ class Ledger:
         """A call that judged an attempt's answer ended. It is in no figure of the agent's."""
         key = self._keys.get(call.attempt_id)
         if key is not None:
-            self._judge_journal(MeteredCall(key=key, call=call, cost_usd=cost_usd))
+            metered = MeteredCall(key=key, call=call, cost_usd=cost_usd)
+            self._judge_journal(metered)
+            self._judge_charge(metered)
 
     def take_egress(self, way: EgressRecord) -> None:
         """A way out ended. It was handed to the journal when this returns; else as :meth:`take`."""

@@ -42,7 +42,7 @@ def provider_specs(loaded: LoadedConfig, *, sealed: bool = False) -> tuple[list[
         ConfigError: a key is not set, a base URL or a file of rules cannot be used.
     """
     proxy = loaded.config.config.proxy
-    default = _default_name(proxy)
+    default = default_provider(proxy)
     if not proxy.enabled:
         return [], default
     entries = {default: ProviderConfig(), **{str(key): v for key, v in proxy.providers.items()}}
@@ -56,6 +56,13 @@ def provider_specs(loaded: LoadedConfig, *, sealed: bool = False) -> tuple[list[
         way = forward_proxy(loaded, spec.base_url) if proxy.trust_env and spec.base_url else None
         specs.append(replace(spec, allow_tools=allowed, private=private, forward_proxy=way))
     return specs, default
+
+
+def default_provider(proxy: ProxyConfig) -> str:
+    """The default provider: ``provider`` where it is said; else the first of ``providers``."""
+    if "provider" in proxy.model_fields_set or not proxy.providers:
+        return proxy.provider
+    return next(iter(proxy.providers))
 
 
 def clean_agent_env(agent: AgentConfig, loaded: LoadedConfig) -> tuple[dict[str, str], list[str]]:
@@ -116,13 +123,6 @@ def _virtual(env: Mapping[str, str], keys: list[str]) -> tuple[dict[str, str], l
         for name, value in env.items()
     }
     return cleaned, [name for name, value in env.items() if cleaned[name] != value]
-
-
-def _default_name(proxy: ProxyConfig) -> str:
-    """``provider`` where it is said; else the first of ``providers``."""
-    if "provider" in proxy.model_fields_set or not proxy.providers:
-        return proxy.provider
-    return next(iter(proxy.providers))
 
 
 def _merged(

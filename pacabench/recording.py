@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ParamSpec
 
@@ -14,6 +14,7 @@ from pacabench.cassette import (
     Recorder,
     Shelf,
     index_digest,
+    of_judge,
     open_cassette,
     read_header,
     start_cassette,
@@ -24,6 +25,7 @@ from pacabench.config.replay import ReplayConfig
 from pacabench.errors import CassetteError, UsageError
 from pacabench.events import Listener, Notice
 from pacabench.json_pointer import Pointer, parse_pointer
+from pacabench.judging import Book
 from pacabench.model import CallRecord, CaseKey, CaseResult, Outcome
 from pacabench.proxy.exchange import Keeping
 from pacabench.proxy.replay import Replay
@@ -45,9 +47,17 @@ def prepare(choice: CassetteChoice, benchmark: Benchmark) -> CassetteRecord:
         CassetteError: it cannot be used for that.
         JournalError: it cannot be written.
     """
-    if not benchmark.providers:
+    if not benchmark.providers and not benchmark.judges:
         raise UsageError(f"--{choice.mode}: `config.proxy.enabled` is false, so no call is seen")
-    config = benchmark.loaded.config.config.proxy.replay
+    return begin_cassette(choice, benchmark.loaded.config.config.proxy.replay)
+
+
+def begin_cassette(choice: CassetteChoice, config: ReplayConfig) -> CassetteRecord:
+    """The cassette as it is now, made where it is missing.
+
+    Raises:
+        CassetteError, JournalError: as :func:`prepare`.
+    """
     directory = choice.directory.absolute()
     exists = read_header(directory) if choice.sealed else None
     if choice.mode == "record":
@@ -87,8 +97,13 @@ class Recording:
     capture: Capture | None = None
     player: Player | None = None
     sealed: bool = False
+    judge_tapes: Tapes = field(default_factory=Tapes)
+    seed: bytes | None = None
+    """Of the codes in judges' questions: a judge is asked in the same words when it is replayed."""
     _unmatched: set[str] = field(default_factory=set)
     """Attempts with a call that has no answer in the cassette."""
+    _judged: set[str] = field(default_factory=set)
+    """Attempts whose judges were answered out of the cassette."""
 
     def heard(self, take: Callable[[CallRecord], None]) -> Callable[[CallRecord], None]:
         """``take``, and before it what is to be noted of a call that ended."""
@@ -99,6 +114,20 @@ class Recording:
             if self.recorder is not None:
                 self.recorder.note(call)
             take(call)
+
+        return heard
+
+    def heard_of_judge(self, take: Book) -> Book:
+        """As :meth:`heard`, of a judge's call."""
+
+        def heard(call: CallRecord, cost_usd: float | None) -> None:
+            if call.replay == "unmatched":
+                self._unmatched.add(call.attempt_id)
+            if call.replay is not None:
+                self._judged.add(call.attempt_id)
+            if self.recorder is not None:
+                self.recorder.note(replace(call, attempt_id=of_judge(call.attempt_id)))
+            take(call, cost_usd)
 
         return heard
 
@@ -113,12 +142,22 @@ class Recording:
         if self.player is not None:
             self.player.forget(result.attempt_id)
 
+    async def seal_judged(self, result: CaseResult) -> None:
+        """As :meth:`seal`, where an answer was judged and no agent ran."""
+        if self.recorder is not None:
+            await self.recorder.seal_judge(result)
+        if self.player is not None:
+            self.player.forget(result.attempt_id)
+
     def judge(self, result: CaseResult) -> Again:
         """Whether another attempt could end otherwise: answers of a cassette are always the same.
 
         Only where what it does not hold may be recorded, the next attempt is.
         """
-        if result.outcome is not Outcome.PROVIDER_ERROR:
+        judge_failed = (
+            result.outcome is Outcome.EVALUATOR_ERROR and result.attempt_id in self._judged
+        )
+        if result.outcome is not Outcome.PROVIDER_ERROR and not judge_failed:
             return "usual"
         if self.sealed:
             return "never"
@@ -153,6 +192,7 @@ def open_recording(
         ignore = tuple(parse_pointer(text) for text in proxy.replay.ignore)
         if record is not None:
             directory, header = Path(record.directory), _checked(record)
+            recording.seed = header.id.encode()
             if record.mode != "record":
                 rehash = proxy.replay.ignore != header.ignore
                 _play(recording, directory, ignore, rehash=rehash)
@@ -163,6 +203,7 @@ def open_recording(
         if proxy.capture is not None:
             recording.capture = stack.enter_context(Capture(run_dir, listener))
         recording.tapes = _tapes(recording, ignore, proxy.replay, listener)
+        recording.judge_tapes = _judge_tapes(recording, ignore, proxy.replay, listener)
         yield recording
 
 
@@ -226,6 +267,30 @@ def _tapes(
         told.append(capture.leave_out)
     keeping = CUT if recorder is None else Keeping()
     return Tapes(keeping, _each(keepers), _each(told), replay)
+
+
+def _judge_tapes(
+    recording: Recording, ignore: tuple[Pointer, ...], config: ReplayConfig, listener: Listener
+) -> Tapes:
+    """As an agent's, for the judges' half of attempts. Their bodies are in no file of the run."""
+    recorder, player = recording.recorder, recording.player
+    replay = None
+    if player is not None:
+        find = player.find
+        replay = Replay(
+            lambda asked: find(replace(asked, attempt_id=of_judge(asked.attempt_id))),
+            ignore,
+            config.speed,
+        )
+    if recorder is None:
+        return Tapes(replay=replay)
+    keep = recorder.keep
+    return Tapes(
+        Keeping(),
+        lambda it: keep(replace(it, attempt_id=of_judge(it.attempt_id))),
+        _telling(listener),
+        replay,
+    )
 
 
 def _each(takers: Sequence[Callable[P, None]]) -> Callable[P, None]:

@@ -5,24 +5,33 @@ configuration has now, against the cases that the run was about.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pacabench import __version__
 from pacabench.attempt import judge_answer
-from pacabench.config.evaluators import CommandConfig, EvaluatorConfig, every_part
-from pacabench.config.load import load_config
+from pacabench.cassette_choice import CassetteChoice
+from pacabench.config.evaluators import (
+    CommandConfig,
+    EvaluatorConfig,
+    LlmJudgeConfig,
+    every_part,
+)
+from pacabench.config.load import LoadedConfig, load_config
 from pacabench.config.masking import hide_secrets
 from pacabench.errors import UsageError
 from pacabench.evaluators.desk import Desk
 from pacabench.events import Listener
 from pacabench.figures import CallFigures
 from pacabench.judged_data import JudgedData, load_judged, refuse_changed
-from pacabench.judging import Book, judge_specs, open_desk
+from pacabench.judging import Book, Rules, judge_specs, open_desk
 from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall, Outcome
+from pacabench.proxy.control import ProviderSpec
+from pacabench.recording import Recording, begin_cassette, open_recording
 from pacabench.store import RunRecord, utc_now
 from pacabench.store.scores import JudgeFigures, Rescore, ScoresHead, write_scores
 
@@ -39,6 +48,8 @@ class RescoreRequest:
     """None: all of the run."""
     evaluator: EvaluatorConfig | None = None
     """In place of those of the configuration."""
+    cassette: CassetteChoice | None = None
+    """Record judges' calls, or replay them."""
 
 
 async def rescore(
@@ -68,11 +79,15 @@ async def rescore(
     _refuse_commands(data)
     datasets = {name: item.dataset for name, item in data.items()}
     refuse_changed(datasets, manifest.dataset_hashes)
-    spent = CallFigures()
-    specs = judge_specs(loaded, [item.config for item in data.values()])
-    async with open_desk(desk, specs, loaded, _book(spent), listener):
-        concurrency = loaded.config.config.concurrency
-        scores = [score async for score in _judged(record, data, concurrency)]
+    spent, choice = CallFigures(), request.cassette
+    sealed = choice is not None and choice.sealed
+    specs = judge_specs(loaded, [item.config for item in data.values()], sealed=sealed)
+    with _open_recording(record, choice, loaded, specs, listener) as recording:
+        rules = Rules(tapes=recording.judge_tapes, seed=recording.seed)
+        book = recording.heard_of_judge(_book(spent))
+        async with open_desk(desk, specs, loaded, book, listener, rules):
+            concurrency = loaded.config.config.concurrency
+            scores = [score async for score in _judged(record, data, concurrency, recording)]
     head = ScoresHead(
         name=request.name,
         at=utc_now(),
@@ -84,12 +99,35 @@ async def rescore(
             input_tokens=spent.input_tokens,
             output_tokens=spent.output_tokens,
             cost_usd=spent.cost_usd,
+            replayed_calls=spent.replayed_calls,
+            unmatched_calls=spent.unmatched_calls,
         )
         if specs
         else None,
     )
     await asyncio.to_thread(write_scores, record.run_dir, head, scores)
     return len(scores)
+
+
+@contextmanager
+def _open_recording(
+    record: RunRecord,
+    choice: CassetteChoice | None,
+    loaded: LoadedConfig,
+    specs: Mapping[LlmJudgeConfig, ProviderSpec],
+    listener: Listener,
+) -> Iterator[Recording]:
+    """What is done about recordings while answers are judged; no bodies go into the run."""
+    if choice is None:
+        yield Recording()
+        return
+    if not specs:
+        raise UsageError(f"--{choice.mode}: no model is asked for a verdict here")
+    proxy = loaded.config.config.proxy.model_copy(update={"capture": None})
+    cassette = begin_cassette(choice, proxy.replay)
+    keys = {verdict.key for _, verdict in record.verdicts_file()}
+    with open_recording(record.run_dir, cassette, keys, proxy, listener) as recording:
+        yield recording
 
 
 def _book(spent: CallFigures) -> Book:
@@ -117,7 +155,7 @@ def _refuse_commands(data: Mapping[str, JudgedData]) -> None:
 
 
 async def _judged(
-    record: RunRecord, data: Mapping[str, JudgedData], concurrency: int
+    record: RunRecord, data: Mapping[str, JudgedData], concurrency: int, recording: Recording
 ) -> AsyncIterator[Rescore]:
     """Every deciding attempt with an answer; so many at a time, in the order of the file."""
     results = record.results_file().at(_deciding(record, data))
@@ -133,6 +171,7 @@ async def _judged(
         outcome, error, evaluation = await judge_answer(
             item.evaluator, case, result.output, calls.get(result.attempt_id, ()), result.attempt_id
         )
+        await recording.seal_judged(replace(result, outcome=outcome))
         return Rescore(result.attempt_id, outcome, evaluation, error)
 
     answered = (result for result in results if _has_answer(result))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from pacabench.aio import finish
 from pacabench.attempt import Workshop, cancelled_result, run_attempt
-from pacabench.budget.limits import budgets_of, record_of, terms_of
+from pacabench.budget.limits import budgets_of, judge_terms_of, record_of, terms_of
 from pacabench.budget.treasury import Treasury
 from pacabench.checking import Checks
 from pacabench.contest import open_contest
@@ -22,7 +22,7 @@ from pacabench.events import (
 )
 from pacabench.figures import CallFigures
 from pacabench.job import Job, RunReport
-from pacabench.judging import open_desk
+from pacabench.judging import Rules, open_desk
 from pacabench.key_watch import KeyWatch
 from pacabench.ledger import Ledger
 from pacabench.memory import building
@@ -69,6 +69,7 @@ async def carry_out(job: Job) -> RunReport:
         judge_journal=store.append_judge_call,
         listener=job.listener,
         charge=treasury.take,
+        judge_charge=treasury.take_judge,
     )
     store.import_spool(keys, pricer.cost)
     deciding = store.deciding()
@@ -90,7 +91,7 @@ async def carry_out(job: Job) -> RunReport:
         budget=record_of(budgets),
     )
     if store.manifest.budget is not None:
-        treasury.recall(store.call_facts())
+        treasury.recall(store.call_facts(), store.judge_calls())
     if _affordable(planned, treasury):
         await _make(job, planned, keys, pricer, ledger, treasury)
     else:
@@ -121,14 +122,24 @@ async def _make(
         async with open_sandbox(benchmark.kind, _context(job, ledger, treasury)) as sandbox:
             # Salvaged by the sandbox from a dead session.
             if store.import_spool(keys, pricer.cost) and store.manifest.budget is not None:
-                treasury.recall(store.call_facts())
+                treasury.recall(store.call_facts(), store.judge_calls())
             store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))
             ledger.recall(store.call_facts())
-            book, loaded = ledger.take_judge_call, benchmark.loaded
-            async with open_desk(benchmark.desk, benchmark.judges, loaded, book, job.listener):
+            book = job.recording.heard_of_judge(ledger.take_judge_call)
+            desk, rules, loaded = benchmark.desk, _rules(job, treasury), benchmark.loaded
+            async with open_desk(desk, benchmark.judges, loaded, book, job.listener, rules):
                 benchmark.desk.run_check = Checks(sandbox, benchmark.checkers).run
                 await _work(job, sandbox, planned, ledger, treasury)
         store.update_manifest(cassette=job.recording.record(store.manifest.cassette))
+
+
+def _rules(job: Job, treasury: Treasury) -> Rules:
+    return Rules(
+        terms=judge_terms_of(job.benchmark.loaded.config, treasury.budgets),
+        ask=treasury.ask_judge,
+        tapes=job.recording.judge_tapes,
+        seed=job.recording.seed,
+    )
 
 
 def _is_decided(job: Job) -> bool:

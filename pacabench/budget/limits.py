@@ -33,6 +33,15 @@ def terms_of(config: BenchmarkConfig, budgets: Budgets) -> dict[str, Terms]:
     }
 
 
+def judge_terms_of(config: BenchmarkConfig, budgets: Budgets) -> Terms:
+    """What judges' calls are held to: the run's limits, and nobody else's."""
+    return Terms(
+        budgeted=budgets.run.any,
+        default_max_output=config.budget.default_max_output,
+        default_max_input=config.budget.default_max_input,
+    )
+
+
 def record_of(budgets: Budgets) -> BudgetRecord | None:
     """For the manifest; None where nothing is limited."""
     if not any(budgets.limit(agent) for agent in budgets.cases):

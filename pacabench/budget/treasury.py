@@ -112,7 +112,7 @@ class Treasury:
         """No case of ``agent`` is worth starting."""
         return None in self._spent or agent in self._spent
 
-    def recall(self, calls: Iterable[Metered]) -> None:
+    def recall(self, calls: Iterable[Metered], judges: Iterable[Metered] = ()) -> None:
         """Take the books as earlier sessions left them, in place of what is known so far."""
         for account in (self._run, *self._of_agent.values()):
             account.spent = NOTHING
@@ -122,8 +122,11 @@ class Treasury:
             self._run.spent += charge
             if (of_agent := self._of_agent.get(metered.key.agent)) is not None:
                 of_agent.spent += charge
-            if charge.calls and _is_unpriced(metered) and not charge.pico:
-                unknown += 1
+            unknown += _is_unpriced(metered, charge)
+        for metered in judges:
+            charge = charge_of(metered)
+            self._run.spent += charge
+            unknown += _is_unpriced(metered, charge)
         in_dollars = (it.ceiling.pico is not None for it in (self._run, *self._of_agent.values()))
         if unknown and any(in_dollars):
             self.listener(Notice("warning", unpriced_before(unknown)))
@@ -151,10 +154,21 @@ class Treasury:
     async def ask(self, ask: Ask) -> Ruling:
         """Reserve what a call may use at most. Waits while calls under way hold what it needs."""
         of_attempt = self._of_attempt.get(ask.attempt_id)
-        if of_attempt is None:
+        accounts = self._accounts(of_attempt.name, of_attempt) if of_attempt is not None else ()
+        return await self._rule(ask, accounts, self.pricer)
+
+    async def ask_judge(self, ask: Ask, pricer: Pricer) -> Ruling:
+        """As :meth:`ask`, for a call that judges an attempt's answer.
+
+        The run pays for it alone: what an agent may use says nothing of who judges it.
+        """
+        accounts = [self._run] if ask.attempt_id in self._of_attempt else ()
+        return await self._rule(ask, accounts, pricer)
+
+    async def _rule(self, ask: Ask, accounts: _Asked, pricer: Pricer) -> Ruling:
+        if not accounts:
             return Ruling(ask.call_id, "The attempt is over; no further calls are taken.")
-        accounts = self._accounts(of_attempt.name, of_attempt)
-        amount = self._most_of(ask, accounts)
+        amount = self._most_of(ask, accounts, pricer)
         if isinstance(amount, OverBudget):
             self._refusals.setdefault(ask.attempt_id, amount)
             return Ruling(ask.call_id, amount.why)
@@ -174,8 +188,15 @@ class Treasury:
 
     def take(self, metered: MeteredCall) -> None:
         """A call ended: charge it, and free what was reserved for it."""
+        of_attempt = self._of_attempt.get(metered.call.attempt_id)
+        self._charge(metered, self._accounts(metered.key.agent, of_attempt))
+
+    def take_judge(self, metered: MeteredCall) -> None:
+        """As :meth:`take`, for a call that judged."""
+        self._charge(metered, [self._run])
+
+    def _charge(self, metered: MeteredCall, accounts: _Asked) -> None:
         call, charge = metered.call, charge_of(metered)
-        accounts = self._accounts(metered.key.agent, self._of_attempt.get(call.attempt_id))
         self._under_way.get(call.attempt_id, set()).discard(call.call_id)
         self._book.settle(call.call_id, accounts, charge)
         if call.reserved_tokens is not None:
@@ -187,7 +208,7 @@ class Treasury:
         of_agent = self._of_agent.get(agent)
         return [it for it in (of_attempt, of_agent, self._run) if it is not None]
 
-    def _most_of(self, ask: Ask, accounts: _Asked) -> Amount | OverBudget:
+    def _most_of(self, ask: Ask, accounts: _Asked, pricer: Pricer) -> Amount | OverBudget:
         """What a call uses at most; or why nobody can tell, where that has to be known."""
         for_usd = next((it for it in accounts if it.ceiling.pico is not None), None)
         for_tokens = next((it for it in accounts if it.ceiling.tokens is not None), for_usd)
@@ -198,7 +219,7 @@ class Treasury:
         tokens = ask.input_tokens + ask.output_tokens
         usd = None
         if ask.model is not None:
-            usd = self.pricer.most(
+            usd = pricer.most(
                 ask.provider,
                 ask.model,
                 input_tokens=ask.input_tokens,
@@ -240,5 +261,7 @@ class Treasury:
             self.listener(Notice("warning", over_used(metered, charge, reserved)))
 
 
-def _is_unpriced(metered: Metered) -> bool:
-    return metered.cost_usd is None and metered.call.provider != SCRIPTED_PROVIDER
+def _is_unpriced(metered: Metered, charge: Amount) -> bool:
+    """It was billed, and no budget in dollars can tell what."""
+    priced = metered.cost_usd is not None or metered.call.provider == SCRIPTED_PROVIDER
+    return bool(charge.calls) and not priced and not charge.pico

@@ -4,6 +4,7 @@
 ``recorder`` writes one, ``player`` answers out of one. ``docs/replay.md`` is the contract.
 """
 
+from pacabench.cassette.halves import of_judge
 from pacabench.cassette.layout import Header, open_cassette, read_header, start_cassette
 from pacabench.cassette.player import Player
 from pacabench.cassette.recorder import Recorder, index_digest
@@ -15,6 +16,7 @@ __all__ = [
     "Recorder",
     "Shelf",
     "index_digest",
+    "of_judge",
     "open_cassette",
     "read_header",
     "start_cassette",

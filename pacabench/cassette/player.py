@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pacabench.cassette.blobs import Blobs
+from pacabench.cassette.halves import agent_of, half_of, is_judges, of_judge
 from pacabench.cassette.index import RecordedCall
 from pacabench.cassette.layout import BLOBS
 from pacabench.cassette.shelf import Recording, Shelf
@@ -71,6 +72,7 @@ class Player:
     def forget(self, attempt_id: str) -> None:
         """The attempt is over."""
         self._attempts.pop(attempt_id, None)
+        self._attempts.pop(of_judge(attempt_id), None)
 
     async def find(self, asked: Asked) -> Found:
         """The answer to a call.
@@ -78,7 +80,7 @@ class Player:
         Raises:
             UpstreamError: it is there, and cannot be read.
         """
-        attempt, case = self._attempt(asked.attempt_id), _case_of(asked.attempt_id)
+        attempt, case = self._attempt(asked.attempt_id), half_of(asked.attempt_id)
         if attempt.live:
             return Found(live=True)
         turn = attempt.asked[asked.digest]
@@ -97,8 +99,10 @@ class Player:
     def _attempt(self, attempt_id: str) -> _Attempt:
         found = self._attempts.get(attempt_id)
         if found is None:
-            case = _case_of(attempt_id)
+            case = half_of(attempt_id)
             held = self._recording(case).take is not None and case not in self._stale
+            if held and is_judges(case):  # an answer that is new was not judged before
+                held = not self._attempt(agent_of(attempt_id)).live
             found = self._attempts[attempt_id] = _Attempt(live=self._or_record and not held)
         return found
 
@@ -130,11 +134,12 @@ class Player:
         """Why there is no answer, and where the nearest recorded call differs."""
         recording = self._recording(case)
         if recording.take is None:
+            of = "the judging of this case" if is_judges(case) else "this case"
             begun = case in self._recordings
             return (
-                "the recording of this case was cut short"
+                f"the recording of {of} was cut short"
                 if begun
-                else "the cassette holds no recording of this case"
+                else f"the cassette holds no recording of {of}"
             )
         if equal:
             return f"it was recorded {equal} times in this case, and is sent once more"
@@ -157,8 +162,3 @@ class Player:
         more = f" and {len(places) - _POINTERS_SHOWN} more" * (len(places) > _POINTERS_SHOWN)
         shown = ", ".join(place or "the whole body" for place in places[:_POINTERS_SHOWN])
         return f"; call {number} of it differs at {shown or 'its query'}{more}"
-
-
-def _case_of(attempt_id: str) -> str:
-    """The digest of the case's key, with which an attempt's id begins."""
-    return attempt_id.partition("-")[0]

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from pacabench.cassette.blobs import Blobs
+from pacabench.cassette.halves import half_of, key_digest_of, of_judge
 from pacabench.cassette.index import INDEX, KIND, MAX_INDEX_BYTES, Entry, RecordedCall, Take
 from pacabench.cassette.layout import BLOBS
 from pacabench.cassette.shelf import Shelf
@@ -124,12 +125,25 @@ class Recorder:
             JournalError: the disk does not take it, and nothing is recorded any more.
             CassetteError: the cassette is full.
         """
-        if not self._recorded(result.attempt_id):
-            return
-        attempt = self._attempts.pop(result.attempt_id, _Attempt())
+        if self._recorded(result.attempt_id):
+            await self._seal(result, result.attempt_id)
+        await self.seal_judge(result)
+
+    async def seal_judge(self, result: CaseResult) -> None:
+        """Its answer was judged: as :meth:`seal`, for the judges' calls alone, if there were any.
+
+        Raises:
+            JournalError, CassetteError: as :meth:`seal`.
+        """
+        judged = of_judge(result.attempt_id)
+        if judged in self._attempts and self._recorded(judged):
+            await self._seal(result, judged)
+
+    async def _seal(self, result: CaseResult, attempt_id: str) -> None:
+        attempt = self._attempts.pop(attempt_id, _Attempt())
         take = Take(
             key=result.key,
-            attempt_id=result.attempt_id,
+            attempt_id=attempt_id,
             outcome=result.outcome,
             calls=len(attempt.sent),
             missing=len(attempt.sent - attempt.kept),
@@ -143,7 +157,7 @@ class Recorder:
         return index_digest(self._directory)
 
     def _key_of(self, attempt_id: str) -> CaseKey | None:
-        return self._keys.get(attempt_id.partition("-")[0])
+        return self._keys.get(key_digest_of(half_of(attempt_id)))
 
     def _written(self, size: int) -> None:
         self._waiting_bytes -= size

@@ -1,9 +1,13 @@
-"""What a cassette holds, case by case: which recording of a case is the one to play."""
+"""What a cassette holds, case by case: which recording of a case is the one to play.
 
-from collections.abc import Mapping, Sequence
+Agents' and judges' halves of attempts are looked at apart.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pacabench.cassette.halves import half_of, is_judges, of_judge
 from pacabench.cassette.index import INDEX, Entry, IndexReader, RecordedCall, Take
 from pacabench.model import Outcome
 
@@ -13,7 +17,7 @@ _CUT_SHORT = frozenset({Outcome.CANCELLED, Outcome.SANDBOX_ERROR})
 
 @dataclass(slots=True)
 class Recording:
-    """All recordings of one case; the calls of the attempt that is played."""
+    """All recordings of one case's half; the calls of the attempt that is played."""
 
     take: Take | None = None
     """None: none ended as an attempt should."""
@@ -23,7 +27,7 @@ class Recording:
 
 @dataclass(slots=True)
 class Shelf:
-    """The cases of a cassette, by the digest of their key."""
+    """The cases of a cassette, by the digest of their key, marked where it is judges' half."""
 
     recordings: dict[str, Recording] = field(default_factory=dict)
     entries: int = 0
@@ -47,16 +51,12 @@ class Shelf:
         self.entries += 1
         if (call := entry.call) is not None:
             self._open.setdefault(call.attempt_id, []).append(call)
-            self.recordings.setdefault(call.key.digest, Recording())
+            self.recordings.setdefault(_half(call), Recording())
         if (take := entry.take) is not None:
             calls = sorted(self._open.pop(take.attempt_id, ()), key=lambda it: it.arrived_us)
-            recording = self.recordings.setdefault(take.key.digest, Recording())
+            recording = self.recordings.setdefault(_half(take), Recording())
             if _rank(take) >= _rank(recording.take):
                 recording.take, recording.calls = take, calls
-
-    def playable(self) -> Mapping[str, Recording]:
-        """The cases that can be played."""
-        return {key: it for key, it in self.recordings.items() if it.take is not None}
 
     @property
     def calls(self) -> int:
@@ -68,6 +68,12 @@ class Shelf:
         """Calls of these attempts that could not be kept."""
         takes = (it.take for it in self.recordings.values())
         return sum(take.missing for take in takes if take is not None)
+
+
+def _half(entry: RecordedCall | Take) -> str:
+    """Its case is known by its key; the attempt's id tells whose calls they are."""
+    digest = entry.key.digest
+    return half_of(of_judge(digest)) if is_judges(entry.attempt_id) else digest
 
 
 def _rank(take: Take | None) -> int:

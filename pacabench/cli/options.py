@@ -114,7 +114,7 @@ Record = Annotated[
     typer.Option(
         "--record",
         metavar="DIR",
-        help="Keep every LLM call there, to be replayed. A new directory.",
+        help="Keep every LLM call there, judges' included, to be replayed. A new directory.",
     ),
 ]
 Replay = Annotated[
@@ -122,8 +122,7 @@ Replay = Annotated[
     typer.Option(
         "--replay",
         metavar="DIR",
-        help="Answer agents' LLM calls out of what was recorded: no network, no key. Judges are "
-        "asked all the same.",
+        help="Answer all LLM calls out of what was recorded: no network, no key.",
     ),
 ]
 ReplayOrRecord = Annotated[

@@ -9,12 +9,23 @@ import typer
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from pacabench.cli.exit import ExitCode
-from pacabench.cli.options import AsJson, BegunConfig, RunName, RunsDir, chosen
+from pacabench.cli.exit import ExitCode, say_warning
+from pacabench.cli.options import (
+    AsJson,
+    BegunConfig,
+    Record,
+    Replay,
+    ReplayOrRecord,
+    RunName,
+    RunsDir,
+    cassette_choice,
+    chosen,
+)
 from pacabench.cli.output import plain_json, result_console, write_bytes
 from pacabench.cli.runs import find, locate_runs
 from pacabench.config.evaluators import EvaluatorConfig
 from pacabench.errors import UsageError
+from pacabench.events import Event, Notice
 from pacabench.report.rescored import export_rescored, rescored_rows, rescored_view
 from pacabench.report.view import read_view
 from pacabench.rescore import RescoreRequest, rescore
@@ -40,21 +51,25 @@ def score(
     limit: Annotated[
         int, typer.Option("--limit", min=1, metavar="N", help="At most N changed cases by name.")
     ] = 20,
+    record: Record = None,
+    replay: Replay = None,
+    replay_or_record: ReplayOrRecord = None,
     as_json: AsJson = False,
     config: BegunConfig = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Judge a run's answers again; no agent runs, old scores stay."""
-    record = load_run(find(run, locate_runs(runs_dir, config)))
+    it = load_run(find(run, locate_runs(runs_dir, config)))
     request = RescoreRequest(
-        name=check_scores_name(record.run_dir, name) if name else free_scores_name(record.run_dir),
+        name=check_scores_name(it.run_dir, name) if name else free_scores_name(it.run_dir),
         config_path=config,
-        datasets=chosen(datasets, record.manifest.dataset_hashes, kind="dataset") or None,
+        datasets=chosen(datasets, it.manifest.dataset_hashes, kind="dataset") or None,
         evaluator=_evaluator(evaluator) if evaluator is not None else None,
+        cassette=cassette_choice(record, replay, replay_or_record),
     )
-    asyncio.run(rescore(record, request))
-    old = read_view(record)
-    new = read_view(record, read_scores(record.run_dir, request.name))
+    asyncio.run(rescore(it, request, _say))
+    old = read_view(it)
+    new = read_view(it, read_scores(it.run_dir, request.name))
     rows = rescored_rows(old, new)
     if as_json:
         options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
@@ -63,6 +78,11 @@ def score(
         result_console().print(rescored_view(new, rows, limit=limit))
     if any(row.evaluator_errors for row in rows):
         raise typer.Exit(ExitCode.INFRASTRUCTURE)
+
+
+def _say(event: Event) -> None:
+    if isinstance(event, Notice) and event.level == "warning":
+        say_warning(event.text)
 
 
 def _evaluator(text: str) -> EvaluatorConfig:

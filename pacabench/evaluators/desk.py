@@ -1,8 +1,11 @@
 """What evaluators need while a run goes on, and do not have before: a model to ask, a container."""
 
+import hmac
+import json
+import secrets
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pacabench.config.evaluators import CommandConfig, LlmJudgeConfig
 from pacabench.errors import EvaluatorError
@@ -54,6 +57,15 @@ class Desk:
 
     ask_model: AskModel | None = None
     run_check: RunCheck | None = None
+    seed: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+    def code(self, *about: str) -> str:
+        """64 bits that nobody could write into any of ``about``; with the same seed, the same.
+
+        An answer would have to hold a hash of itself, also where the seed is known (that of a
+        cassette is): finding one takes 2**64 tries.
+        """
+        return hmac.new(self.seed, json.dumps(about).encode(), "sha256").hexdigest()[:16]
 
     async def ask(self, config: LlmJudgeConfig, question: Question) -> str:
         """Ask the model that ``config`` names.

@@ -1,4 +1,4 @@
-"""What a judge is asked. Everything that others wrote stands between marks with a random code."""
+"""What a judge is asked. Everything that others wrote stands between marks with a code."""
 
 import re
 
@@ -46,7 +46,7 @@ Give points by this rubric:
 
 
 def question_of(config: LlmJudgeConfig, case: Case, answer: str, code: str) -> Question:
-    """The question about ``answer``; ``code`` is random, and nobody knew it before."""
+    """The question about ``answer``; ``code`` is such that nobody could write it."""
     if config.rubric is None:
         form = _VERDICT.format(code=code)
         told: dict[str, JSON] = {"type": "string", "enum": ["correct", "incorrect"]}

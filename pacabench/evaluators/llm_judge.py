@@ -1,10 +1,9 @@
 """``llm_judge``: another model judges the answer.
 
 What the agent wrote cannot end the judge's task or stand in for its verdict: it comes between marks
-with a code that is made afterwards, at random, and a verdict counts only where it repeats the code.
+with a code that is made afterwards, and a verdict counts only where it repeats the code.
 """
 
-import secrets
 from statistics import fmean
 
 from pacabench.config.evaluators import LlmJudgeConfig
@@ -40,7 +39,7 @@ class LlmJudge:
             return verdict(False, reason=f"longer than {MAX_CHARACTERS} characters")
         opinions: list[Opinion] = []
         while not self._decided(opinions):
-            opinions.append(await self._vote(case, answer))
+            opinions.append(await self._vote(case, answer, len(opinions)))
         details: dict[str, JSON] = {
             "model": self._config.model,
             "votes": [opinion.share for opinion in opinions],
@@ -61,10 +60,11 @@ class LlmJudge:
         for_it = sum(opinion.share == 1 for opinion in opinions)
         return 2 * max(for_it, len(opinions) - for_it) > votes
 
-    async def _vote(self, case: Case, answer: str) -> Opinion:
+    async def _vote(self, case: Case, answer: str, number: int) -> Opinion:
         problem = ""
-        for _ in range(1 + self._config.max_retries):
-            code = secrets.token_hex(8)
+        plain = question_of(self._config, case, answer, "")
+        for turn in range(1 + self._config.max_retries):
+            code = self._desk.code(plain.system, plain.user, f"vote {number}, try {turn}")
             reply = await self._desk.ask(
                 self._config, question_of(self._config, case, answer, code)
             )

@@ -13,19 +13,26 @@ from pacabench.store import BudgetRecord, LimitsRecord
 
 @dataclass(slots=True)
 class Spending:
-    """What calls were charged, by agent."""
+    """What calls were charged, by agent, and what judges' were."""
 
     agents: dict[str, Amount] = field(default_factory=lambda: defaultdict(lambda: NOTHING))
+    judges: Amount = NOTHING
 
     @property
     def total(self) -> Amount:
         """Of the whole run."""
-        return sum(self.agents.values(), NOTHING)
+        return sum(self.agents.values(), self.judges)
 
     def through(self, calls: Iterable[Metered]) -> Iterator[Metered]:
         """``calls``, each added up as it goes by."""
         for metered in calls:
             self.agents[metered.key.agent] += charge_of(metered)
+            yield metered
+
+    def through_judges(self, calls: Iterable[MeteredCall]) -> Iterator[MeteredCall]:
+        """As :meth:`through`, of judges' calls."""
+        for metered in calls:
+            self.judges += charge_of(metered)
             yield metered
 
 

@@ -17,15 +17,18 @@ def misses(view: RunView) -> RenderableType | None:
     Raises:
         JournalError: the calls cannot be read.
     """
-    number = view.summary.total.usage.unmatched_calls
-    if not number:
+    agents, judges = view.summary.total.usage.unmatched_calls, view.judge.unmatched_calls
+    if not agents and not judges:
         return None
     said: dict[str, None] = {}
-    for metered in view.record.calls():
+    calls = [("", view.record.calls())] if agents else []
+    if judges:
+        calls.append(("judge: ", view.record.judge_calls()))
+    for who, metered in ((who, metered) for who, those in calls for metered in those):
         call, key = metered.call, metered.key
         if call.replay == "unmatched" and len(said) < _SHOWN:
             case = f"{key.agent} / {key.dataset} / {case_name(key)}"
-            said[f"{case}: {call.endpoint} {call.model or ''}: {call.error}"] = None
+            said[f"{case}: {who}{call.endpoint} {call.model or ''}: {call.error}"] = None
     lines = [Text(f"  {printable(line, _CHARS)}") for line in said]
     more = [Text("  ... and more; `show RUN --case ID` has each case's", style="dim")]
     head = Text("Without a match in the cassette:", style="bold yellow")

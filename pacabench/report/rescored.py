@@ -1,7 +1,7 @@
 """What a second judgement of a run's answers changed."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,7 +11,16 @@ from pacabench.model import CaseKey, Outcome
 from pacabench.report.printable import printable
 from pacabench.report.tables import FittingTable, name_text
 from pacabench.report.view import RunView
-from pacabench.report.wording import case_name, cases_of, count, judged_again, percent
+from pacabench.report.wording import (
+    UNKNOWN,
+    case_name,
+    cases_of,
+    count,
+    judged_again,
+    money,
+    percent,
+)
+from pacabench.store.scores import JudgeFigures
 
 SCHEMA_VERSION = 1
 _COLUMNS = ("Agent", "Data set", "Before", "Now", "To passed", "To failed", "Not judged")
@@ -62,7 +71,23 @@ def rescored_view(new: RunView, rows: Sequence[RescoredRow], *, limit: int) -> R
     assert new.scores is not None
     table = FittingTable(_COLUMNS, [_cells(row) for row in rows], extras=(), left=2, name_room=24)
     said = Text(f"{judged_again(new.scores.head)} The first scores stay.")
-    return Group(Text(printable(said.plain)), table, *_changes(rows, limit))
+    judging = [] if new.scores.head.judge is None else [Text(_judging(new.scores.head.judge))]
+    return Group(Text(printable(said.plain)), table, *judging, *_changes(rows, limit))
+
+
+def _judging(judge: JudgeFigures) -> str:
+    """``judging: 3 calls (2 replayed), ...; 1 without a match in the cassette``."""
+    replayed = f" ({count(judge.replayed_calls)} replayed)" if judge.replayed_calls else ""
+    cost = UNKNOWN if judge.cost_usd is None else money(judge.cost_usd)
+    said = (
+        f"judging: {count(judge.calls)} calls{replayed}, {count(judge.input_tokens)} input and "
+        f"{count(judge.output_tokens)} output tokens, {cost}"
+    )
+    if judge.failed_calls:
+        said += f"; {count(judge.failed_calls)} failed"
+    if judge.unmatched_calls:
+        said += f"; {count(judge.unmatched_calls)} without a match in the cassette"
+    return said
 
 
 def _cells(row: RescoredRow) -> list[Text]:
@@ -94,7 +119,12 @@ def export_rescored(new: RunView, rows: Sequence[RescoredRow]) -> dict[str, Any]
     return {
         "schema_version": SCHEMA_VERSION,
         "run": new.record.run_id,
-        "scores": {"name": head.name, "at": head.at, "evaluators": head.evaluators},
+        "scores": {
+            "name": head.name,
+            "at": head.at,
+            "evaluators": head.evaluators,
+            "judge": None if head.judge is None else asdict(head.judge),
+        },
         "judged": len(new.scores.by_attempt),
         "agents": [
             {

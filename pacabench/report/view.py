@@ -96,7 +96,7 @@ def read_view(record: RunRecord, scores: Scores | None = None) -> RunView:
         summary = summarise(verdicts(), facts, record.manifest.planned_cases)
         egress = add_up_egress(way for _, way in ways or ())
     judge = CallFigures()
-    for call in record.judge_calls():
+    for call in spending.through_judges(record.judge_calls()):
         judge.add(call)
     lost = tuple(
         f"{file.path.name}: the last {file.missing} bytes that were on disk when an earlier "

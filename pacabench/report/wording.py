@@ -250,6 +250,11 @@ _NO_MATCH_LATER = (
     "missing, and `config.proxy.replay.ignore` leaves out what differs and does not matter."
 )
 
+_NO_JUDGING_LATER = (
+    " Another judge, or another prompt, was not recorded: `run --replay-or-record DIR` replays the "
+    "agents and asks the judge, and `score` judges a run's answers by it."
+)
+
 
 def _recorded(view: RunView) -> list[str]:
     """What a run has to do with a cassette."""
@@ -258,9 +263,10 @@ def _recorded(view: RunView) -> list[str]:
         return []
     said = []
     if cassette.replayed is not None:
-        live = usage.calls - usage.replayed_calls
+        replayed = usage.replayed_calls + view.judge.replayed_calls
+        live = usage.calls + view.judge.calls - replayed
         said.append(
-            f"Replayed: {_calls(usage.replayed_calls)} answered out of the cassette "
+            f"Replayed: {_calls(replayed)} answered out of the cassette "
             f"{Path(cassette.directory).name} ({_short(cassette.replayed)})"
             + (f", {_calls(live)} by providers" if cassette.mode != "replay" else "")
             + ". Tokens and costs are those of the recording; times are not a provider's."
@@ -270,6 +276,12 @@ def _recorded(view: RunView) -> list[str]:
             f"{_calls(usage.unmatched_calls)} without a match in the cassette: their cases ended "
             "as provider_error, unless the agent got on without them."
             + (_NO_MATCH_LATER if cassette.mode == "replay" else "")
+        )
+    if view.judge.unmatched_calls:
+        said.append(
+            f"{_calls(view.judge.unmatched_calls)} of judges without a match in the cassette: "
+            "their cases ended as evaluator_error."
+            + (_NO_JUDGING_LATER if cassette.mode == "replay" else "")
         )
     if cassette.recorded is not None:
         name = Path(cassette.directory).name

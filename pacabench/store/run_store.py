@@ -47,6 +47,7 @@ from pacabench.store.reader import (
     read_call_facts,
     read_calls,
     read_egress,
+    read_judge_calls,
     read_verdicts,
 )
 from pacabench.store.repair import repair
@@ -193,6 +194,12 @@ class RunStore:
             JournalError: it cannot be read.
         """
         return (call for _, call in read_call_facts(self.run_dir))
+
+    def judge_calls(self) -> Iterator[MeteredCall]:
+        """All LLM calls that judged answers, as :meth:`calls`."""
+        if not os.path.lexists(self.run_dir / JUDGE):
+            return iter(())
+        return (call for _, call in read_judge_calls(self.run_dir))
 
     def begin_session(self, **changes: Any) -> None:
         """Note in the manifest that this process works on the run; ``changes`` are its other news.

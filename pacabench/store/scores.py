@@ -35,6 +35,10 @@ class JudgeFigures:
     input_tokens: int | None
     output_tokens: int | None
     cost_usd: float | None
+    replayed_calls: int = 0
+    """Of ``calls``: a cassette answered them, and nobody billed them now."""
+    unmatched_calls: int = 0
+    """Not in ``calls``: a cassette should have answered them, and held no answer."""
 
 
 @dataclass(frozen=True, slots=True)

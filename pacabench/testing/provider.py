@@ -208,25 +208,28 @@ class FakeProvider:
 @contextlib.contextmanager
 def provider_in_thread(answer: Answer = lambda _: Reply()) -> Iterator[FakeProvider]:
     """A provider for code that is not async; it runs in a thread of its own."""
-    provider = FakeProvider(answer)
-    started, loop = threading.Event(), asyncio.new_event_loop()
-    stop = asyncio.Event()
+    provider, started = FakeProvider(answer), threading.Event()
+    stop: asyncio.Event | None = None
+    loop: asyncio.AbstractEventLoop | None = None
 
     async def run() -> None:
+        nonlocal stop, loop
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
         async with provider:
             started.set()
             await stop.wait()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), daemon=True)
+    # `asyncio.run` ends with the loop what is still being answered, and what that left behind.
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
     try:
         if not started.wait(10):
             raise TimeoutError("the fake provider did not start")
         yield provider
     finally:
-        loop.call_soon_threadsafe(stop.set)
+        if loop is not None and stop is not None:
+            loop.call_soon_threadsafe(stop.set)
         thread.join(10)
-        loop.close()
 
 
 def serve(answer: Answer = lambda _: Reply(), *, host: str = "127.0.0.1", port: int = 0) -> None:

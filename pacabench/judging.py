@@ -88,6 +88,8 @@ def _spec(loaded: LoadedConfig, judge: LlmJudgeConfig, *, sealed: bool) -> Provi
         name = judge.provider or default_provider(proxy)
         # An entry of that name says how it is reached, unless the judge says it itself.
         entries = {name: known[name]} if own.keys() == {"provider"} and name in known else {}
+        if name == _BEDROCK and not entries:  # a judge says no region of its own
+            own["region"] = known[name].region if name in known else proxy.region
         proxy = ProxyConfig.model_validate({**own, "provider": name, "providers": entries})
     if judge.api_key is not None:
         proxy = proxy.model_copy(update={"api_key_env": _KEY_VARIABLE})

@@ -33,7 +33,7 @@ from pacabench.store import load_run
 from pacabench.store.scores import check_scores_name, free_scores_name, read_scores
 
 
-def score(
+def score(  # noqa: PLR0917 - typer reads arguments and options off its parameters
     run: RunName,
     evaluator: Annotated[
         str | None,

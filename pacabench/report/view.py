@@ -88,6 +88,7 @@ def read_view(record: RunRecord, scores: Scores | None = None) -> RunView:
             yield scores.verdict(verdict) if scores else verdict
 
     results, calls, ways = record.verdicts_file(), record.call_facts_file(), record.egress_file()
+    judging = record.judge_file()
     spending = Spending()
     with building():
         facts: Iterator[Metered] = (call for _, call in calls)
@@ -96,13 +97,13 @@ def read_view(record: RunRecord, scores: Scores | None = None) -> RunView:
         summary = summarise(verdicts(), facts, record.manifest.planned_cases)
         egress = add_up_egress(way for _, way in ways or ())
     judge = CallFigures()
-    for call in spending.through_judges(record.judge_calls()):
+    for call in spending.through_judges(call for _, call in judging or ()):
         judge.add(call)
     lost = tuple(
         f"{file.path.name}: the last {file.missing} bytes that were on disk when an earlier "
         "session ended are missing or damaged, and so is what they recorded. `pacabench resume` "
         "keeps what is left of them beside the file, and runs cases without a result again."
-        for file in (results, calls, ways)
+        for file in (results, calls, ways, judging)
         if file is not None and file.missing
     )
     return RunView(record, summary, places, egress, judge, lost, spending, scores)

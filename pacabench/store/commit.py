@@ -24,17 +24,26 @@ class GroupCommit:
     """A thread that writes results and waits for the disk, so that the event loop never does.
 
     While it syncs one batch the next one gathers: the slower the disk, the larger the batches.
-    What ``before`` holds (calls, ways out) goes to disk before the results it belongs to, so a
-    result that counts has all of it.
+    What ``before`` holds (calls, ways out, judges' calls) goes to disk before the results it
+    belongs to, so a result that counts has all of it.
     """
 
     def __init__(self, results: Journal, *before: Journal) -> None:
         self._results = results
         self._before = before
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._refusal: JournalError | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="pacabench-journal", daemon=True)
         self._thread.start()
+
+    def sync_before(self, journal: Journal) -> None:
+        """From the next result on, ``journal`` is one of those."""
+        self._before = (*self._before, journal)
+
+    def refuse(self, error: JournalError) -> None:
+        """No further result is written: something that belongs to it could not be."""
+        self._refusal = error
 
     async def append(self, payload: bytes) -> None:
         """Return when the line for ``payload`` is on disk; it gets there even on cancellation.
@@ -60,6 +69,8 @@ class GroupCommit:
         while (first := self._queue.get()) is not None:
             batch, last = self._gather(first)
             try:
+                if self._refusal is not None:
+                    raise self._refusal  # noqa: TRY301 - handed on like the others
                 for journal in self._before:
                     journal.sync()
                 self._results.append([waiting.payload for waiting in batch])

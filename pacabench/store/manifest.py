@@ -172,6 +172,8 @@ class Session(_Part):
     """As ``results_bytes``, of ``calls.jsonl``."""
     egress_bytes: int = 0
     """As ``results_bytes``, of ``egress.jsonl``."""
+    judge_bytes: int = 0
+    """As ``results_bytes``, of ``judge.jsonl``."""
 
 
 class Manifest(_Part):

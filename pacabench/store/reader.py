@@ -166,10 +166,10 @@ def read_call_facts(run_dir: Path, *, synced: int = 0) -> JournalReader[MeteredF
     return JournalReader(run_dir / CALLS, lambda line: decode(line).call, synced=synced)
 
 
-def read_judge_calls(run_dir: Path) -> JournalReader[MeteredCall]:
-    """The LLM calls of judges in ``run_dir``."""
+def read_judge_calls(run_dir: Path, *, synced: int = 0) -> JournalReader[MeteredCall]:
+    """The LLM calls of judges in ``run_dir``; ``synced`` as in :func:`read_results`."""
     decode = _decoder(_CallLine).decode
-    return JournalReader(run_dir / JUDGE, lambda line: decode(line).call)
+    return JournalReader(run_dir / JUDGE, lambda line: decode(line).call, synced=synced)
 
 
 def read_egress(run_dir: Path, *, synced: int = 0) -> JournalReader[CaseEgress]:

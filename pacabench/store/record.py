@@ -68,9 +68,8 @@ class RunRecord:
         Raises:
             JournalError: the file is damaged or cannot be read.
         """
-        if not os.path.lexists(self.run_dir / JUDGE):
-            return iter(())
-        return (call for _, call in read_judge_calls(self.run_dir))
+        file = self.judge_file()
+        return iter(()) if file is None else (call for _, call in file)
 
     def egress(self) -> Iterator[CaseEgress]:
         """All ways out to the web that agents tried, in the order in which they ended.
@@ -95,6 +94,13 @@ class RunRecord:
         if not synced and not os.path.lexists(self.run_dir / EGRESS):
             return None
         return read_egress(self.run_dir, synced=synced)
+
+    def judge_file(self) -> JournalReader[MeteredCall] | None:
+        """The LLM calls that judged, with their places in the file; None where there were none."""
+        synced = self._synced("judge_bytes")
+        if not synced and not os.path.lexists(self.run_dir / JUDGE):
+            return None
+        return read_judge_calls(self.run_dir, synced=synced)
 
     def results_file(self) -> JournalReader[CaseResult]:
         """The results with their places in the file, for reading single ones again."""

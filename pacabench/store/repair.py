@@ -1,14 +1,52 @@
-"""What is done to a journal file whose end is no whole line."""
+"""What a run's journal holds when it is opened, and what is done to a file whose end is torn."""
 
+import os
 import secrets
 from collections.abc import Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
+from pacabench.memory import building
+from pacabench.model import Verdict
 from pacabench.store.files import write_new
 from pacabench.store.journal import cut_back
-from pacabench.store.reader import JournalReader
+from pacabench.store.manifest import Session
+from pacabench.store.reader import (
+    CALLS,
+    EGRESS,
+    JUDGE,
+    JournalReader,
+    check_lines,
+    read_verdicts,
+)
 
 T = TypeVar("T")
+
+
+def read_all(
+    run_dir: Path, sessions: Sequence[Session]
+) -> tuple[list[Verdict], Sequence[JournalReader[Any]]]:
+    """What counts of all attempts, and every file, read to its end and none of them changed.
+
+    Raises:
+        JournalError: one is damaged in the middle, cannot be read, or was there and is not.
+    """
+
+    def synced(name: str) -> int:
+        return max((getattr(session, name) for session in sessions), default=0)
+
+    results = read_verdicts(run_dir, synced=synced("results_bytes"))
+    with building():
+        verdicts = [verdict for _, verdict in results]
+    others = [check_lines(run_dir / CALLS, synced=synced("calls_bytes"))]
+    # Older runs have no file of ways out, and runs without judges none of theirs.
+    for name, bytes_name in ((EGRESS, "egress_bytes"), (JUDGE, "judge_bytes")):
+        if synced(bytes_name) or os.path.lexists(run_dir / name):
+            others.append(check_lines(run_dir / name, synced=synced(bytes_name)))
+    for file in others:
+        for _ in file:
+            pass
+    return verdicts, [results, *others]
 
 
 def repair(reader: JournalReader[T]) -> Sequence[str]:

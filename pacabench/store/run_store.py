@@ -13,7 +13,6 @@ from typing import Any, Self
 from pacabench.call_facts import MeteredFacts
 from pacabench.egress import CaseEgress
 from pacabench.errors import JournalError, UsageError
-from pacabench.memory import building
 from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall, Verdict
 from pacabench.owner import Owner, current_owner
 from pacabench.store.commit import GroupCommit
@@ -43,14 +42,12 @@ from pacabench.store.reader import (
     EGRESS,
     JUDGE,
     RESULTS,
-    check_lines,
     read_call_facts,
     read_calls,
     read_egress,
     read_judge_calls,
-    read_verdicts,
 )
-from pacabench.store.repair import repair
+from pacabench.store.repair import read_all, repair
 from pacabench.store.spool import SpoolFile, read_spools, remove_spool
 
 
@@ -85,6 +82,8 @@ class RunStore:
         self._egress = Journal(run_dir / EGRESS, "egress")
         self._judge: Journal | None = None
         self._commit = GroupCommit(self._results, self._calls, self._egress)
+        if os.path.lexists(run_dir / JUDGE):
+            self._open_judge()
 
     @classmethod
     def create(cls, runs_dir: Path, manifest: Manifest, config_text: str) -> Self:
@@ -132,30 +131,11 @@ class RunStore:
         lock = take_lock(run_dir)
         with contextlib.ExitStack() as undo:
             undo.callback(lock.release)
-            sessions = read_manifest(run_dir).sessions
-
-            def synced(name: str) -> int:
-                return max((getattr(session, name) for session in sessions), default=0)
-
-            reader = read_verdicts(run_dir, synced=synced("results_bytes"))
-            with building():
-                results = [verdict for _, verdict in reader]
-            others = [check_lines(run_dir / CALLS, synced=synced("calls_bytes"))]
-            if synced("egress_bytes") or os.path.lexists(run_dir / EGRESS):
-                others.append(check_lines(run_dir / EGRESS, synced=synced("egress_bytes")))
-            for file in others:
-                for _ in file:
-                    pass
-            had_egress = len(others) > 1
-            if os.path.lexists(run_dir / JUDGE):
-                judge = check_lines(run_dir / JUDGE)
-                others.append(judge)
-                for _ in judge:
-                    pass
+            results, files = read_all(run_dir, read_manifest(run_dir).sessions)
             # Only now, when all files are known to be sound, is one of them touched.
-            if not had_egress:  # a run of a version that had none
+            if not os.path.lexists(run_dir / EGRESS):  # a run of a version that had none
                 write_new(run_dir / EGRESS, b"")
-            repairs = [*repair(reader), *(text for file in others for text in repair(file))]
+            repairs = [text for file in files for text in repair(file)]
             store = cls(run_dir, lock, results, repairs)
             undo.pop_all()
         return store
@@ -222,6 +202,7 @@ class RunStore:
             "results_bytes": min(session.results_bytes, self._results.durable),
             "calls_bytes": min(session.calls_bytes, self._calls.durable),
             "egress_bytes": min(session.egress_bytes, self._egress.durable),
+            "judge_bytes": min(session.judge_bytes, self._judge_durable),
         }
         if session.ended is None:
             news |= {"finished": now, "ended": "died"}
@@ -249,6 +230,7 @@ class RunStore:
                 "results_bytes": self._results.durable,
                 "calls_bytes": self._calls.durable,
                 "egress_bytes": self._egress.durable,
+                "judge_bytes": self._judge_durable,
             }
             sessions[-1] = sessions[-1].model_copy(update=news)
         self.update_manifest(
@@ -294,12 +276,26 @@ class RunStore:
 
         Its file is made by the first one: most runs have no judge.
         """
-        with contextlib.suppress(JournalError, OSError):
-            if self._judge is None:
-                if not os.path.lexists(self.run_dir / JUDGE):
-                    write_new(self.run_dir / JUDGE, b"")
-                self._judge = Journal(self.run_dir / JUDGE, "call")
-            self._put(self._judge, call)
+        with contextlib.suppress(JournalError):
+            self._put(self._judge or self._begin_judge(), call)
+
+    def _begin_judge(self) -> Journal:
+        try:
+            write_new(self.run_dir / JUDGE, b"")
+            sync_directory(self.run_dir)
+        except JournalError as error:
+            self._commit.refuse(error)
+            raise
+        return self._open_judge()
+
+    def _open_judge(self) -> Journal:
+        self._judge = Journal(self.run_dir / JUDGE, "call")
+        self._commit.sync_before(self._judge)
+        return self._judge
+
+    @property
+    def _judge_durable(self) -> int:
+        return 0 if self._judge is None else self._judge.durable
 
     def append_egress(self, way: CaseEgress) -> None:
         """Hand a way out to the system, as :meth:`append_call` does a call."""

@@ -21,7 +21,9 @@ from pacabench.testing.sandbox import ScriptedAgent
 KEY = "sk-the-key-of-the-judge"
 CONFIG = """\
 name: judged
-config: {{concurrency: 2, max_retries: 0, proxy: {{provider: scripted, retry_for_seconds: 0}}}}
+config:
+  max_retries: {retries}
+  proxy: {{provider: scripted, retry_for_seconds: 0}}
 agents: [{{name: a, command: python a.py}}]
 {more}
 datasets:
@@ -54,6 +56,7 @@ class Judged:
 
     def __init__(self, folder: Path, provider: FakeProvider) -> None:
         self.folder = folder
+        self.cassette = folder / "tape"
         self.provider = provider
         rows = [{"input": answer, "expected": "right"} for answer in ("right", "wrong")]
         (folder / "d.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -67,10 +70,11 @@ class Judged:
         model: str = "gpt-4o-mini",
         more: str = "",
         key: bool = True,
+        retries: int = 0,
     ) -> Path:
         """The configuration, and the judge's key unless it has none."""
         path = self.folder / "pacabench.yaml"
-        path.write_text(CONFIG.format(judge=judge, model=model, more=more))
+        path.write_text(CONFIG.format(judge=judge, model=model, more=more, retries=retries))
         (self.folder / ".env").write_text(f"JUDGE_KEY={KEY}\n" if key else "")
         return path
 
@@ -86,10 +90,11 @@ class Judged:
         cassette: tuple[Mode, Path] | None = None,
         more: str = "",
         key: bool = True,
+        retries: int = 0,
     ) -> RunReport:
         """A run whose judge has ``judge`` besides."""
         request = RunRequest(
-            self.write(self.openai() + judge, more=more, key=key),
+            self.write(self.openai() + judge, more=more, key=key, retries=retries),
             run_id=run_id,
             cassette=None if cassette is None else CassetteChoice(*cassette),
         )

@@ -117,9 +117,8 @@ class TestOtherApis:
             f"structured: {str(structured).lower()}"
         )
         path = run.write(judge, model=model)
-        path.write_text(path.read_text().replace("scripted,", "scripted, region: eu-central-1,"))
-        if provider != "bedrock":
-            path.write_text(path.read_text().replace(" region: eu-central-1,", ""))
+        with (run.folder / ".env").open("a") as env:
+            env.write("AWS_REGION=eu-central-1\n")
         report = await run.start(RunRequest(path, run_id="run"))
         assert (report.summary.total.passed, report.summary.total.failed) == (1, 1)
         assert {entry.target for entry in run.provider.books} == {target}
@@ -132,7 +131,7 @@ class TestOtherApis:
 
 class TestSettings:
     def spec(self, folder: Path, judge: str, proxy: str, **environ: str) -> Any:
-        text = CONFIG.format(judge=judge, model="m", more="").replace(
+        text = CONFIG.format(judge=judge, model="m", more="", retries=0).replace(
             "proxy: {provider: scripted, retry_for_seconds: 0}", f"proxy: {{{proxy}}}"
         )
         (folder / "pacabench.yaml").write_text(text)
@@ -150,6 +149,12 @@ class TestSettings:
         proxy = "providers: {scripted: {}, openai: {base_url: 'http://127.0.0.1:1/v1'}}"
         spec = self.spec(tmp_path, "provider: openai", proxy)
         assert spec.base_url == "http://127.0.0.1:1/v1"
+
+    def test_the_region_is_that_of_the_run(self, tmp_path: Path) -> None:
+        proxy = "provider: bedrock, region: eu-north-1, enabled: false"
+        judge = "base_url: 'https://bedrock.internal', api_key_env: BEDROCK_KEY"
+        spec = self.spec(tmp_path, judge, proxy, BEDROCK_KEY="k-123456789")
+        assert (spec.kind, spec.region) == ("bedrock", "eu-north-1")
 
     def test_a_missing_key_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set") as missing:

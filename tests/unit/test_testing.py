@@ -1,10 +1,14 @@
 """The fakes keep to what they stand for."""
 
 import asyncio
+import gc
 import subprocess
 import sys
+import time
 import urllib.request
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import openai
 import orjson
@@ -204,3 +208,17 @@ class TestFakeSandbox:
             await sandbox.run_teardown(AGENT)
         assert sandbox.live == set()
         assert sandbox.torn_down == ["agent"]
+
+
+def test_a_provider_in_a_thread_leaves_no_reply_unfinished(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with provider_in_thread(lambda _: Reply(silent=True)) as provider:
+        connection = HTTPConnection("127.0.0.1", urlsplit(provider.origin).port)
+        connection.request("POST", "/v1/chat/completions", b"{}")
+        while not provider.books:
+            time.sleep(0.01)
+        connection.close()
+        time.sleep(0.1)  # a server that hears of it too late is another case
+    gc.collect()
+    assert "was destroyed" not in caplog.text

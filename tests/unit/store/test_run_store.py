@@ -34,12 +34,18 @@ CALLS = [fake_metered(result) for result in RESULTS]
 EGRESS = [fake_egress(result) for result in RESULTS]
 
 
-def make_run(runs_dir: Path, egress: Sequence[CaseEgress] = EGRESS) -> Path:
-    """A run of ``RESULTS``, ``CALLS`` and ``egress`` whose harness ended in good order."""
+def make_run(
+    runs_dir: Path,
+    egress: Sequence[CaseEgress] = EGRESS,
+    judges: Sequence[MeteredCall] = CALLS,
+) -> Path:
+    """A run of ``RESULTS``, ``CALLS``, ``egress`` and judges whose harness ended in good order."""
 
     async def fill(store: RunStore) -> None:
         for way in egress:
             store.append_egress(way)
+        for call in judges:
+            store.append_judge_call(call)
         for result, call in zip(RESULTS, CALLS, strict=True):
             store.append_call(call)
             await store.append_result(result)
@@ -212,6 +218,30 @@ class TestAppend:
         assert len(log) < 1_100_000
         assert b"bytes left out" in log
 
+    async def test_a_judges_call_is_on_disk_before_the_result_that_it_belongs_to(
+        self, store: RunStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with store:
+            store.append_judge_call(CALLS[0])
+            size = (store.run_dir / "judge.jsonl").stat().st_size
+            await store.append_result(RESULTS[0])
+            assert store._judge is not None
+            assert store._judge.durable == size > 0
+            monkeypatch.setattr(os, "write", _no_space)
+            store.append_judge_call(CALLS[1])
+            monkeypatch.undo()
+            with pytest.raises(JournalError, match=r"judge\.jsonl: No space left.* Make room"):
+                await store.append_result(RESULTS[1])
+
+    async def test_a_file_of_judges_calls_that_cannot_be_made_stops_the_run(
+        self, store: RunStore
+    ) -> None:
+        with store:
+            (store.run_dir / "judge.jsonl").mkdir()
+            store.append_judge_call(CALLS[0])
+            with pytest.raises(JournalError, match=r"judge\.jsonl"):
+                await store.append_result(RESULTS[0])
+
 
 def _no_space(fd: int, data: bytes) -> int:
     raise OSError(28, "No space left on device")
@@ -223,7 +253,7 @@ class TestOpen:
     def test_after_a_cut_anywhere_the_whole_lines_survive_and_it_goes_on(
         self, sample: Path, data: st.DataObject
     ) -> None:
-        names = ("results.jsonl", "calls.jsonl", "egress.jsonl")
+        names = ("results.jsonl", "calls.jsonl", "egress.jsonl", "judge.jsonl")
         sizes = {name: (sample / name).stat().st_size for name in names}
         lengths = {name: data.draw(st.integers(0, size)) for name, size in sizes.items()}
         with TemporaryDirectory() as folder:
@@ -236,6 +266,7 @@ class TestOpen:
                 assert ids(store) == [r.attempt_id for r in RESULTS[: whole["results.jsonl"]]]
                 assert list(store.calls()) == CALLS[: whole["calls.jsonl"]]
                 assert list(load_run(run_dir).egress()) == EGRESS[: whole["egress.jsonl"]]
+                assert list(store.judge_calls()) == CALLS[: whole["judge.jsonl"]]
                 cut = sum("cut" in repair for repair in store.repairs)
                 missing = sum("missing" in repair for repair in store.repairs)
                 for name, count in whole.items():
@@ -247,6 +278,7 @@ class TestOpen:
                 asyncio.run(store.append_result(extra))
                 store.append_call(fake_metered(extra))
                 store.append_egress(fake_egress(extra))
+                store.append_judge_call(fake_metered(extra))
             with RunStore.open(run_dir) as store:
                 assert store.repairs == [note for note in store.repairs if "missing" in note]
                 assert ids(store)[-1] == extra.attempt_id
@@ -263,7 +295,9 @@ class TestOpen:
         with RunStore.open(run_dir) as store:
             assert store.repairs == []
 
-    @pytest.mark.parametrize("name", ["results.jsonl", "calls.jsonl", "egress.jsonl"])
+    @pytest.mark.parametrize(
+        "name", ["results.jsonl", "calls.jsonl", "egress.jsonl", "judge.jsonl"]
+    )
     def test_damage_in_the_middle_is_named_and_nothing_is_changed(
         self, tmp_path: Path, name: str
     ) -> None:
@@ -291,6 +325,21 @@ class TestOpen:
             RunStore.open(run_dir)
         with pytest.raises(JournalError, match=r"egress\.jsonl"):
             list(load_run(run_dir).egress())
+
+    def test_so_are_the_calls_of_judges_that_were_there(self, tmp_path: Path) -> None:
+        run_dir = make_run(tmp_path)
+        (run_dir / "judge.jsonl").unlink()
+        with pytest.raises(JournalError, match=r"judge\.jsonl"):
+            RunStore.open(run_dir)
+        with pytest.raises(JournalError, match=r"judge\.jsonl"):
+            list(load_run(run_dir).judge_calls())
+
+    def test_a_run_without_judges_has_no_file_of_theirs(self, tmp_path: Path) -> None:
+        run_dir = make_run(tmp_path, judges=[])
+        with RunStore.open(run_dir) as store:
+            assert store.repairs == []
+            assert list(store.judge_calls()) == []
+        assert not (run_dir / "judge.jsonl").exists()
 
     def test_gives_the_lock_back_when_it_fails(self, tmp_path: Path) -> None:
         run_dir = make_run(tmp_path)

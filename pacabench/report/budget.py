@@ -29,7 +29,7 @@ class Spending:
             self.agents[metered.key.agent] += charge_of(metered)
             yield metered
 
-    def through_judges(self, calls: Iterable[MeteredCall]) -> Iterator[MeteredCall]:
+    def through_judges(self, calls: Iterable[Metered]) -> Iterator[Metered]:
         """As :meth:`through`, of judges' calls."""
         for metered in calls:
             self.judges += charge_of(metered)

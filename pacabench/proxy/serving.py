@@ -12,6 +12,8 @@ from pacabench.proxy.waits import WaitClock
 
 MAX_CONNECTIONS = 512
 """Of one lane. Further ones are closed at once."""
+_READ_BYTES = 128 * 1024
+"""At a time, from one connection."""
 MAX_DENIED_RECORDS = 100
 """Of one attempt. Further ones are refused all the same; one record counts them."""
 
@@ -71,12 +73,13 @@ class LaneServer:
         self._serve = serve
         self._on_fault = on_fault
         self._connections: set[Connection] = set()
+        self._buffer = memoryview(bytearray(_READ_BYTES))
 
     def accept(self) -> asyncio.BaseProtocol:
         """The protocol for a new connection."""
         if len(self._connections) >= MAX_CONNECTIONS:
             return _Refuser()
-        return Connection(self._serve, self._connections, self._on_fault)
+        return Connection(self._serve, self._connections, self._buffer, self._on_fault)
 
     def hang_up(self) -> None:
         """Close all connections; their calls go on without their clients."""

@@ -55,8 +55,10 @@ async def served(handler: Handler) -> AsyncIterator[Served]:
 
     loop = asyncio.get_running_loop()
 
+    buffer = memoryview(bytearray(65536))
+
     def accept() -> Connection:
-        return Connection(serve, it.open, it.faults.append)
+        return Connection(serve, it.open, buffer, it.faults.append)
 
     server = await loop.create_server(accept, "127.0.0.1", 0)
     it.port = server.sockets[0].getsockname()[1]

@@ -23,12 +23,12 @@ _BAD_REQUEST, _FAILED = 400, 500
 _PLAIN = "text/plain; charset=utf-8"
 
 Serve: TypeAlias = Callable[["Connection", Request, Reply], Awaitable[None]]
-"""Answers a request. What it raises ends the connection."""
+"""Answers a request. What it raises ends the connection; a BadRequestError is the client's."""
 OnFault: TypeAlias = Callable[[Exception], None]
 """Is told what was raised there."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Serves the requests of one accepted socket.
 
     Reading never stops, so that a client's end is noticed at once, whatever it sends: what it may
@@ -37,15 +37,24 @@ class Connection(asyncio.Protocol):
     Args:
         serve: answers each request.
         all_of_them: has this connection while it is there.
+        buffer: what is read goes through it, and is out of it when the event loop goes on: so all
+            connections share one. To make room for each read anew costs more than the read.
         on_fault: is told what ``serve`` raises.
     """
 
     transport: asyncio.Transport
 
-    def __init__(self, serve: Serve, all_of_them: set["Connection"], on_fault: OnFault) -> None:
+    def __init__(
+        self,
+        serve: Serve,
+        all_of_them: set["Connection"],
+        buffer: memoryview,
+        on_fault: OnFault,
+    ) -> None:
         self._serve = serve
         self._on_fault = on_fault
         self._all = all_of_them
+        self._buffer = buffer
         self._loop = asyncio.get_running_loop()
         self._reader = RequestReader()
         self._serving: Request | None = None
@@ -81,15 +90,20 @@ class Connection(asyncio.Protocol):
         self._due = self._loop.time() + HEAD_WITHIN_S
         self._timer = self._loop.call_later(HEAD_WITHIN_S, self._look)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where bytes that come are put."""
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Some bytes came."""
         if self._is_over:
             return
         serving = self._serving
         try:
             if serving is not None and serving.is_whole:
-                self._count_ahead(len(data))
-            if not self._reader.feed(data):
+                self._count_ahead(nbytes)
+            if not self._reader.feed(self._buffer[:nbytes]):
                 self._is_over = True
         except BadRequestError as error:
             self._fault = error
@@ -150,8 +164,8 @@ class Connection(asyncio.Protocol):
     def _count_ahead(self, size: int) -> None:
         self._ahead_bytes += size
         if self._ahead_bytes > MAX_AHEAD_BYTES:
-            self._reader.close()
-            raise BadRequestError("Too much is sent before the reply to the first request.")
+            error = BadRequestError("Too much is sent before the reply to the first request.")
+            raise self._reader.failed(error)
 
     def _look_for_request(self) -> None:
         if self._reader.arrived or self._fault is not None:
@@ -179,6 +193,8 @@ class Connection(asyncio.Protocol):
                 reply = Reply(self.transport, request)
                 try:
                     await self._serve(self, request, reply)
+                except BadRequestError as fault:
+                    self._refuse(fault, reply)
                 except Exception as error:  # noqa: BLE001 - told to who answers for it
                     self._failed(error, reply)
                 if not reply.is_finished or not reply.keeps_alive or not request.is_whole:
@@ -194,7 +210,10 @@ class Connection(asyncio.Protocol):
         """Whether another request has arrived; False where there will be none."""
         while not self._reader.arrived:
             if self._fault is not None:
-                self._refuse(self._fault)
+                nobody = Request("", "", {}, keeps_alive=False)
+                reply = Reply(self.transport, nobody)
+                self._refuse(self._fault, reply)
+                self._see_off(reply, nobody)
                 return False
             if self._is_over:
                 self.close()
@@ -212,11 +231,10 @@ class Connection(asyncio.Protocol):
         if not reply.is_started:
             reply.answer(_FAILED, _PLAIN, b"The metering proxy failed.\n")
 
-    def _refuse(self, fault: BadRequestError) -> None:
-        nobody = Request("", "", {}, keeps_alive=False)
-        reply = Reply(self.transport, nobody)
-        reply.answer(_BAD_REQUEST, _PLAIN, f"{fault}\n".encode())
-        self._see_off(reply, nobody)
+    @staticmethod
+    def _refuse(fault: BadRequestError, reply: Reply) -> None:
+        if not reply.is_started:
+            reply.answer(_BAD_REQUEST, _PLAIN, f"{fault}\n".encode())
 
     def _see_off(self, reply: Reply, request: Request) -> None:
         """End the connection so that the client gets the reply, also while it is still sending.

@@ -151,8 +151,8 @@ class RequestReader:
         """Since then."""
         self._body_bytes = 0
 
-    def feed(self, data: bytes) -> bool:
-        """Take ``data``; whether there can be more after it.
+    def feed(self, data: bytes | memoryview) -> bool:
+        """Take ``data`` and keep no part of it as it is; whether there can be more after it.
 
         Raises:
             BadRequestError: nothing after this can be understood.
@@ -170,7 +170,7 @@ class RequestReader:
             said = error.__context__ if isinstance(error, HttpParserCallbackError) else None
             if not isinstance(said, BadRequestError):
                 said = BadRequestError(f"This is not HTTP/1.1 as it should be: {error}.")
-            raise self._failed(said) from None
+            raise self.failed(said) from None
         if not self._has_moved:
             self._fed_bytes += len(data)
             self._check_size()
@@ -181,21 +181,22 @@ class RequestReader:
         # It and this object hold each other.
         self._parser = None
 
-    def _check_size(self) -> None:
-        if self._coming is None:
-            if self._fed_bytes > MAX_HEAD_BYTES:
-                raise self._failed(_long_head())
-        elif self._is_chunked:
-            allowed = _MAX_FRAMING_BYTES + _FRAMING_OF_A_BYTE * self._body_bytes
-            if self._fed_bytes > allowed:
-                raise self._failed(BadRequestError("The chunks of the body say too much."))
-
-    def _failed(self, error: BadRequestError) -> BadRequestError:
+    def failed(self, error: BadRequestError) -> BadRequestError:
+        """No more is read, and a body that was coming will not become whole; gives ``error``."""
         self.close()
         if self._coming is not None:
             self._coming.break_off(error)
             self._coming = None
         return error
+
+    def _check_size(self) -> None:
+        if self._coming is None:
+            if self._fed_bytes > MAX_HEAD_BYTES:
+                raise self.failed(_long_head())
+        elif self._is_chunked:
+            allowed = _MAX_FRAMING_BYTES + _FRAMING_OF_A_BYTE * self._body_bytes
+            if self._fed_bytes > allowed:
+                raise self.failed(BadRequestError("The chunks of the body say too much."))
 
     # What the parser calls.
 

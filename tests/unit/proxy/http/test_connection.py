@@ -29,7 +29,8 @@ class TestRequests:
                 said = await it.says(*(wire[at : at + size] for at in range(0, len(wire), size)))
             assert bodies(said) == [b"/%d " % at + b"x" * at for at in range(6)] + [b"/6 "]
 
-    async def test_too_much_sent_ahead_ends_the_connection_after_the_reply(self) -> None:
+    @pytest.mark.parametrize("size", [reading.MAX_AHEAD_BYTES, 1000])
+    async def test_too_much_sent_ahead_ends_the_connection_after_the_reply(self, size: int) -> None:
         async def slow(it: Served, request: Request, reply: Reply) -> None:
             await it.go_on.wait()
             await echo(it, request, reply)
@@ -38,8 +39,10 @@ class TestRequests:
             reader, writer = await asyncio.open_connection("127.0.0.1", it.port)
             writer.write(asks("/1"))
             await until(lambda: it.seen)
-            writer.write(asks("/2", b"x" * 2 * reading.MAX_AHEAD_BYTES))
-            await asyncio.sleep(0.1)
+            writer.write(asks("/2", b"x" * reading.MAX_AHEAD_BYTES)[: size + 100])
+            await asyncio.sleep(0.05)
+            writer.write(b"x" * (reading.MAX_AHEAD_BYTES - size))
+            await asyncio.sleep(0.05)
             it.go_on.set()
             async with asyncio.timeout(10):
                 said = await reader.read()

@@ -10,8 +10,7 @@ from pacabench.proxy.client import Refused
 from pacabench.proxy.model_names import asked_models, is_allowed
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.terms import Ask, Asking, Terms
-from pacabench.proxy.tools.rules import ToolRules
-from pacabench.proxy.tools.search import ways_out
+from pacabench.proxy.tools.search import Finding
 
 OVER_BUDGET, NOT_ALLOWED = 402, 403
 """No SDK tries one of these again."""
@@ -30,25 +29,22 @@ class Admission:
     def __init__(self, terms: Terms, asking: Asking) -> None:
         self._terms = terms
         self._asking = asking
+        self.asks = terms.limit_anything
+        """Without that there is nothing to ask."""
 
-    async def admit(
-        self, draft: CallDraft, asked: RequestBody, rules: ToolRules, path_model: str | None
-    ) -> None:
+    async def admit(self, draft: CallDraft, asked: RequestBody, beyond: Sequence[Finding]) -> None:
         """Return when the call may go out; ``draft`` then says what was reserved for it.
 
-        ``rules`` tell what of a request the provider would do by itself, ``path_model`` is the
-        model that its path is for, if any.
+        ``beyond`` is what the provider would do by itself for it.
 
         Raises:
             Refused: it may not.
         """
-        if not self._terms.limit_anything or draft.endpoint in _LISTS:
+        if draft.endpoint in _LISTS:
             return
         self._check_models(draft, asked.said)
         if self._terms.budgeted and draft.endpoint not in FREE_ENDPOINTS:
-            found = ways_out(rules, asked.said, path_model)
-            beyond = [f"{it.tool} at {it.where}" for it in found]
-            await self._reserve(draft, asked, beyond)
+            await self._reserve(draft, asked, [f"{it.tool} at {it.where}" for it in beyond])
 
     def _check_models(self, draft: CallDraft, request: Mapping[str, Any]) -> None:
         allowed = self._terms.models

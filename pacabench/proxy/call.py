@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from pacabench.model import CallRecord
 from pacabench.proxy.admission import Admission
@@ -16,14 +17,14 @@ from pacabench.proxy.client import Client, Refused
 from pacabench.proxy.excerpt import CallText, Excerpt
 from pacabench.proxy.handover import DrainOver, Handover, Parties
 from pacabench.proxy.model_names import is_other_model
-from pacabench.proxy.passage import KeyGuard, request_headers
+from pacabench.proxy.passage import request_headers
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.record import MAX_ERROR, CallDraft
 from pacabench.proxy.repeats import Repeats
 from pacabench.proxy.routes import Route, decoded
 from pacabench.proxy.tapes import CallTape
 from pacabench.proxy.texts import call_text
-from pacabench.proxy.tools.search import refuse_ways_out
+from pacabench.proxy.tools.search import Finding, refuse_ways_out, searching
 from pacabench.proxy.tries import Tries
 from pacabench.proxy.upstream import UpstreamError
 from pacabench.proxy.usage import usage_source
@@ -50,7 +51,7 @@ class Call:
         tell_text: Callable[[CallText], None],
         end: Callable[[CallRecord], None],
         notice: Callable[[str], None],
-        taped: CallTape,
+        taped: CallTape | None,
     ) -> None:
         self._route = route
         self._client = client
@@ -62,15 +63,17 @@ class Call:
         self._body = b""
         self._draft = CallDraft(attempt_id, route.provider.name, route.endpoint.name)
         self._draft.sent = False
-        self._guard = KeyGuard(route.provider.api_key, *route.provider.secrets)
+        self._guard = route.provider.guard
         self._taped = taped
-        self._parties = parties = Parties(
-            route, client, patience, self._guard, self._draft, taped.tape
-        )
+        tape = None if taped is None else taped.tape
+        self._parties = parties = Parties(route, client, patience, self._draft, tape)
         self._handover = Handover(parties)
         self._tries = Tries(parties, self._handover, begin)
         self._arrived = time.perf_counter()
-        self._deadline: asyncio.Timeout | None = None
+        self._serving: asyncio.Task[Any] | None = None
+        """What is cut when the agent is gone for too long; None before and afterwards."""
+        self._deadline: asyncio.TimerHandle | None = None
+        self._is_too_late = False
         self._counted = False
         """Its attempt waits for it."""
         self._queued = False
@@ -80,10 +83,11 @@ class Call:
         """The agent hung up: from now on the call is read for its usage only, and not for long."""
         self._client.gone = True
         self._stop_waiting()
-        if self._deadline is not None and self._deadline.when() is None:
+        if self._serving is not None and self._deadline is None:
             idle = self._queued or self._tries.resting
             within_s = 0.0 if idle else self._patience.drain_s
-            self._deadline.reschedule(asyncio.get_running_loop().time() + within_s)
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(within_s, self._cut_short)
 
     async def run(self) -> None:
         """Serve the call and record it, once, whatever happens.
@@ -122,39 +126,68 @@ class Call:
             self._draft.error = f"the agent left while its call waited: {why}"[:MAX_ERROR]
 
     async def _within_deadline(self) -> None:
-        async with asyncio.timeout(None) as self._deadline:
+        """Serve the call, and raise TimeoutError where its agent is gone for too long.
+
+        As ``asyncio.timeout`` does it, but at no cost for the calls whose agents stay.
+        """
+        self._serving = task = asyncio.current_task()
+        assert task is not None
+        cancelled_before = task.cancelling()
+        try:
             if self._client.gone:
                 self.client_left()
             await self._serve()
+        except asyncio.CancelledError as error:
+            # Who else cancelled it meanwhile wants it to end.
+            if self._is_too_late and task.uncancel() <= cancelled_before:
+                raise TimeoutError from error
+            raise
+        finally:
+            self._serving = None
+            if self._deadline is not None:
+                self._deadline.cancel()
+
+    def _cut_short(self) -> None:
+        if self._serving is not None:
+            self._is_too_late = True
+            self._serving.cancel()
 
     async def _serve(self) -> None:
         self._body = body = await self._client.read_body()
-        route, wire = self._route, self._route.provider.wire
-        draft, params = self._draft, decoded(route.params)
+        route, draft = self._route, self._draft
+        provider, wire, endpoint = route.provider, route.provider.wire, route.endpoint
+        params = decoded(route.params) if route.params else route.params
         draft.request_bytes, draft.request_digest = len(body), _digest(self._path, body)
-        has_body = route.endpoint.method == "POST"
+        has_body = endpoint.method == "POST"
         asked = read_body(body) if has_body else RequestBody()
-        facts = wire.read_request(route.endpoint, params, asked)
+        facts = wire.read_request(endpoint, params, asked)
         draft.model, draft.stream = facts.model, facts.stream
-        allowed = route.provider.allowed_tools
-        refuse_ways_out(wire.tool_rules, asked.said, params.get("model"), allowed=allowed)
+        beyond: list[Finding] = []
+        for _ in searching(wire.tool_rules, asked.said, params.get("model"), beyond):
+            await asyncio.sleep(0)
+        if beyond:
+            refuse_ways_out(beyond, allowed=provider.allowed_tools)
         headers = request_headers(self._headers, wire.request_headers, has_body=has_body)
         draft.repeat_of = self._repeats.original(draft.call_id, draft.request_digest, self._headers)
         if self._client.gone:
             raise ConnectionError
         self._counted = True
         self._waits.enter()
-        self._taped.asked(headers, body)
+        taped = self._taped
+        if taped is not None:
+            taped.asked(headers, body)
         try:
-            self._queued = True
-            await self._admission.admit(draft, asked, wire.tool_rules, params.get("model"))
-            self._queued = False
-            if not await self._taped.replayed(self._parties, self._handover, body):
+            if self._admission.asks:
+                self._queued = True
+                await self._admission.admit(draft, asked, beyond)
+                self._queued = False
+            if taped is None or not await taped.replayed(self._parties, self._handover, body):
                 await self._tries.run(headers, body, facts.body_with_usage)
         except UpstreamError as error:
             draft.end = "client_gone" if self._client.gone else "upstream_error"
             draft.error = self._guard.text(str(error))[:MAX_ERROR]
-            self._taped.broke(self._guard.text(str(error)))
+            if taped is not None:
+                taped.broke(self._guard.text(str(error)))
             self._fail(error.status, str(error))
 
     def _stop_waiting(self) -> None:
@@ -187,7 +220,8 @@ class Call:
             # Nobody told what it used: the harness will count.
             said = Excerpt() if meter is None else meter.said()
             self._tell_text(call_text(record.call_id, self._body, said))
-        self._taped.close(draft)
+        if self._taped is not None:
+            self._taped.close(draft)
         self._end(record)
 
     def _add_reading(self, meter: Meter) -> None:
@@ -204,7 +238,6 @@ class Call:
 
 
 def _digest(path: str, body: bytes) -> str:
-    digest = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=16)
-    digest.update(b"\0")
+    digest = hashlib.blake2b(f"{path}\0".encode("utf-8", "surrogateescape"), digest_size=16)
     digest.update(body)
     return digest.hexdigest()

@@ -250,7 +250,7 @@ class Gateway:
             return Refusal(503, "The benchmark is over; no further calls are taken.")
         if binding is None or not binding.open:
             return _NO_ATTEMPT
-        presented = list(presented_keys(request.headers, route.query))
+        presented = presented_keys(request.headers, route.query)
         if not presented:
             return Refusal(401, f"Send the attempt's key, {_WHERE}.", _BAD_KEY)
         for key in presented:

@@ -5,12 +5,12 @@ nobody asked for.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pacabench.proxy.client import Client
 from pacabench.proxy.decode import BodyDecoder
-from pacabench.proxy.passage import KeyGuard
+from pacabench.proxy.passage import Scrubber
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.routes import Route
@@ -23,14 +23,13 @@ class DrainOver(Exception):  # noqa: N818 - a limit that was reached
     """Enough was read for a client that is not there."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Parties:
     """Who takes part in one call, and what is noted of it."""
 
     route: Route
     client: Client
     patience: Patience
-    guard: KeyGuard
     draft: CallDraft
     tape: Tape | None = None
     """Keeps what passes, where somebody wants it."""
@@ -41,16 +40,13 @@ class Handover:
 
     def __init__(self, parties: Parties) -> None:
         self._parties = parties
-        self._sent = time.perf_counter()
-        self._decoder = BodyDecoder("")
-        self._scrubber = parties.guard.scrubber()
+        self._draft, self._tape = parties.draft, parties.tape
+        self._scrubber = _NOTHING_TO_HIDE
         self._sieve: Filter | None = None
+        self.sent_at = time.perf_counter()
+        """From here the time to the first byte counts."""
         self.meter: Meter | None = None
         """What read the reply; None where none came."""
-
-    def request_leaves(self) -> None:
-        """From here the time to the first byte counts."""
-        self._sent = time.perf_counter()
 
     async def pass_on(self, reply: Reply, head: bytes, *, asked_usage: bool) -> None:
         """Hand on ``head``, which was read already, and all that comes after it.
@@ -60,58 +56,92 @@ class Handover:
             DrainOver: the agent left, and the reply is longer than is read for its usage alone.
             UpstreamError: the reply broke off.
         """
-        parties = self._parties
-        route, client, guard, draft = parties.route, parties.client, parties.guard, parties.draft
-        wire = route.provider.wire
-        events = reply.headers.get("Content-Type", "").startswith("text/event-stream")
-        coding = reply.headers.get("Content-Encoding", "")
-        self._decoder = decoder = BodyDecoder(coding)
-        if not decoder.known:
-            raise UpstreamUnreadableError(f"the provider coded its reply as {coding[:20]!r}")
-        self._scrubber = guard.scrubber()
-        self._sieve = wire.usage_filter() if asked_usage and events else None
-        self.meter = wire.meter(route.endpoint, events=events)
-        resized = self._sieve is not None or not decoder.identity
-        headers = guard.reply_headers(reply.headers, wire.reply_headers, resized=resized)
-        if parties.tape is not None:
-            parties.tape.replied(reply.status, headers, asked_usage=asked_usage)
-        client.start(reply.status, headers, events=events)
-        for piece in self._took(head) if head else ():
-            client.write(piece)
+        client, decoder = self._parties.client, self._begun(reply, asked_usage=asked_usage)
+        most_missed = self._parties.patience.drain_bytes
+        if head:
+            for piece in (self._plain(head),) if decoder is None else self._decoded(decoder, head):
+                client.write(piece)
         async for chunk in reply.chunks:
-            for piece in self._took(chunk):
+            pieces = (self._plain(chunk),) if decoder is None else self._decoded(decoder, chunk)
+            for piece in pieces:
                 if not client.write(piece):
                     await client.caught_up()
-            if client.missed_bytes > parties.patience.drain_bytes:
+            if client.missed_bytes > most_missed:
                 raise DrainOver
-        client.write(self._noted(self._scrubber.finish()))
-        if parties.tape is not None:
-            parties.tape.ended("whole")
+        self._finish()
+
+    def _finish(self) -> None:
+        """All of the reply is there."""
+        client = self._parties.client
+        if rest := self._scrubber.finish():
+            client.write(self._noted(rest))
+        if self._tape is not None:
+            self._tape.ended("whole")
         if self._sieve is not None:
             client.write(self._sieve.finish())
         client.finish()
-        draft.end = "client_gone" if client.missed_bytes else "complete"
+        self._draft.end = "client_gone" if client.missed_bytes else "complete"
 
-    def _took(self, chunk: bytes) -> Iterable[bytes]:
+    def _begun(self, reply: Reply, *, asked_usage: bool) -> BodyDecoder | None:
+        """Look at the reply's head and hand it on; what takes the coding off its body, if any."""
+        route = self._parties.route
+        provider, wire, headers = route.provider, route.provider.wire, reply.headers
+        events = "Content-Type" in headers and headers["Content-Type"].startswith(_EVENTS)
+        decoder = _decoder_of(headers["Content-Encoding"]) if _is_coded(headers) else None
+        self._scrubber = provider.guard.scrubber()
+        self._sieve = wire.usage_filter() if asked_usage and events else None
+        self.meter = wire.meter(route.endpoint, events=events)
+        resized = self._sieve is not None or decoder is not None
+        shown = provider.guard.reply_headers(headers, wire.reply_headers, resized=resized)
+        if self._tape is not None:
+            self._tape.replied(reply.status, shown, asked_usage=asked_usage)
+        self._parties.client.start(reply.status, shown, events=events)
+        return decoder
+
+    def _plain(self, chunk: bytes) -> bytes:
         """What the agent gets for a chunk off the wire: its plain text without keys."""
-        draft = self._parties.draft
+        draft = self._draft
         if draft.ttft_ms is None:
-            draft.ttft_ms = (time.perf_counter() - self._sent) * 1000
+            draft.ttft_ms = (time.perf_counter() - self.sent_at) * 1000
         draft.response_bytes += len(chunk)
-        if self._decoder.identity:
-            return (self._noted(self._scrubber.feed(chunk)),)
-        return self._decoded(chunk)
+        return self._noted(self._scrubber.feed(chunk))
 
-    def _decoded(self, chunk: bytes) -> Iterator[bytes]:
-        for piece in self._decoder.feed(chunk):
+    def _decoded(self, decoder: BodyDecoder, chunk: bytes) -> Iterator[bytes]:
+        """The same for a chunk of a reply that is coded."""
+        draft = self._draft
+        if draft.ttft_ms is None:
+            draft.ttft_ms = (time.perf_counter() - self.sent_at) * 1000
+        draft.response_bytes += len(chunk)
+        for piece in decoder.feed(chunk):
             yield self._noted(self._scrubber.feed(piece))
-        if self._decoder.problem is not None:
-            raise UpstreamUnreadableError(f"the provider's reply {self._decoder.problem}")
+        if decoder.problem is not None:
+            raise UpstreamUnreadableError(f"the provider's reply {decoder.problem}")
 
     def _noted(self, piece: bytes) -> bytes:
         """A copy to tape and meter; what may go on to the agent."""
-        if self._parties.tape is not None and piece:
-            self._parties.tape.took(piece)
-        if self.meter is not None:
-            self.meter.feed(piece)
+        if piece:
+            if self._tape is not None:
+                self._tape.took(piece)
+            if self.meter is not None:
+                self.meter.feed(piece)
         return piece if self._sieve is None else self._sieve.feed(piece)
+
+
+_EVENTS = "text/event-stream"
+_NOTHING_TO_HIDE = Scrubber(())
+
+
+def _is_coded(headers: Mapping[str, str]) -> bool:
+    return "Content-Encoding" in headers and headers["Content-Encoding"] != "identity"
+
+
+def _decoder_of(coding: str) -> BodyDecoder | None:
+    """What takes ``coding`` off; None where it is none.
+
+    Raises:
+        UpstreamUnreadableError: nobody here knows how.
+    """
+    decoder = BodyDecoder(coding)
+    if not decoder.known:
+        raise UpstreamUnreadableError(f"the provider coded its reply as {coding[:20]!r}")
+    return None if decoder.identity else decoder

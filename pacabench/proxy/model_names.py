@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from pacabench.proxy.tools.rules import folded
@@ -54,6 +55,7 @@ def _fits(name: str, pattern: str) -> bool:
     return re.fullmatch(".*".join(pieces), name, re.DOTALL) is not None
 
 
+@lru_cache(maxsize=1024)
 def is_other_model(provider: str, asked: str | None, answered: str | None) -> bool:
     """``answered`` is no name of the model that was ``asked`` for.
 

@@ -90,13 +90,17 @@ class Pacer:
             return f"provider {self._name} is down: {self._why}"
         return f"provider {self._name} limits how much it is asked (429)"
 
+    def turn_at_once(self) -> Turn | None:
+        """A turn where nobody has to wait for one, as nearly always; give it back."""
+        return None if self._waiting or not self._open() else self._grant()
+
     async def turn(self, attempt_id: str, *, again: bool = False) -> Turn:
         """Wait for a turn; give it back. ``again``: before the attempt's calls that are newer.
 
         Cancellation leaves nothing behind.
         """
-        if not self._waiting and self._open():
-            return self._grant()
+        if (turn := self.turn_at_once()) is not None:
+            return turn
         waiter: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
         queue = self._waiting.setdefault(attempt_id, deque())
         if again:
@@ -117,7 +121,8 @@ class Pacer:
         """The call is over, or pauses before its next try."""
         del turn
         self._in_flight -= 1
-        self._serve()
+        if self._waiting:
+            self._serve()
 
     def answered(self, turn: Turn) -> None:
         """The provider answered, with anything but a failure of its own."""
@@ -175,6 +180,8 @@ class Pacer:
             return False
         if self._limit is not None and self._in_flight >= max(1, int(self._limit)):
             return False
+        if not self._quiet_until:  # nobody ever asked for quiet
+            return True
         return asyncio.get_running_loop().time() >= self._quiet_until
 
     def _grant(self) -> Turn:

@@ -30,6 +30,8 @@ _REPLY_HEADERS = frozenset(
     }
 )
 """Of every format; one that ends with ``-`` is a beginning."""
+_MOST_NAMES, _LONGEST_NAME = 1024, 128
+"""Of headers that are remembered."""
 
 
 def request_headers(
@@ -43,19 +45,28 @@ def request_headers(
         Refused: a header cannot be sent.
     """
     kept = {name: given[name] for name in (*_REQUEST_HEADERS, *more) if name in given}
-    for name, value in kept.items():
-        if not value.isascii() or not value.isprintable():
-            raise Refused(400, f"The header {name} may hold printable ASCII only.")
-    if has_body and not _IS_JSON.fullmatch(kept.setdefault("Content-Type", _JSON)):
-        raise Refused(_UNSUPPORTED, f"Send the request's body as {_JSON}.")
+    if not (values := "".join(kept.values())).isascii() or not values.isprintable():
+        wrong = next(name for name in kept if not _is_sendable(kept[name]))
+        raise Refused(400, f"The header {wrong} may hold printable ASCII only.")
+    if has_body:
+        kind = kept.setdefault("Content-Type", _JSON)
+        if kind != _JSON and not _IS_JSON.fullmatch(kind):
+            raise Refused(_UNSUPPORTED, f"Send the request's body as {_JSON}.")
     return kept
+
+
+def _is_sendable(value: str) -> bool:
+    return value.isascii() and value.isprintable()
 
 
 class KeyGuard:
     """Takes a provider's real key out of what goes to the agent or into a record."""
 
     def __init__(self, *keys: str | None) -> None:
-        self._secrets = [key for key in keys if key is not None and len(key) >= SHORTEST_SECRET]
+        self._secrets = tuple(
+            key for key in keys if key is not None and len(key) >= SHORTEST_SECRET
+        )
+        self._written = _as_written(self._secrets)
 
     def text(self, text: str) -> str:
         """``text`` without the key."""
@@ -65,66 +76,90 @@ class KeyGuard:
 
     def scrubber(self) -> "Scrubber":
         """Takes the key out of one body."""
-        return Scrubber(self._secrets)
+        return Scrubber(self._written)
 
     def reply_headers(
         self, given: Mapping[str, str], more: frozenset[str], *, resized: bool
     ) -> CIMultiDict[str]:
         """What goes on to the agent; without length and coding where the body is ``resized``."""
-        allowed, prefixes = _allowed(more)
-        kept: CIMultiDict[str] = CIMultiDict()
-        for name, value in given.items():
-            lower = name.lower()
-            if lower in allowed or lower.startswith(prefixes):
-                kept.add(name, value)
-        if self._shown_in("\n".join(kept.values())):
-            kept = CIMultiDict(pair for pair in kept.items() if not self._shown_in(pair[1]))
+        passing = _passing(more)
+        kept = [pair for pair in given.items() if passing[pair[0]]]
+        if self._secrets:
+            kept = self._without_secrets(kept)
+        headers = CIMultiDict(kept)
         if resized:
             for name in ("Content-Length", "Content-Encoding"):
-                kept.popall(name, None)
-        return kept
+                headers.popall(name, None)
+        return headers
 
-    def _shown_in(self, text: str) -> bool:
-        return any(secret in text for secret in self._secrets)
+    def _without_secrets(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        # All at once, because nearly never there is one.
+        together = "\n".join([value for _, value in pairs])
+        for secret in self._secrets:
+            if secret in together:
+                pairs = [pair for pair in pairs if secret not in pair[1]]
+        return pairs
+
+
+class _Passing(dict[str, bool]):
+    """Which headers of a reply go on to the agent, by their names as they were written.
+
+    Worked out once for each way of writing: a dictionary is asked faster than a function.
+    """
+
+    def __init__(self, more: frozenset[str]) -> None:
+        super().__init__()
+        self._allowed = _REPLY_HEADERS | more
+        self._beginnings = tuple(name for name in self._allowed if name.endswith("-"))
+
+    def __missing__(self, name: str) -> bool:
+        lower = name.lower()
+        passes = lower in self._allowed or lower.startswith(self._beginnings)
+        if len(self) < _MOST_NAMES and len(name) <= _LONGEST_NAME:  # providers make them up
+            self[name] = passes
+        return passes
 
 
 @cache
-def _allowed(more: frozenset[str]) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Names, and beginnings of names, of the headers of a reply that go on to the agent."""
-    allowed = _REPLY_HEADERS | more
-    return allowed, tuple(name for name in allowed if name.endswith("-"))
+def _passing(more: frozenset[str]) -> _Passing:
+    return _Passing(more)
 
 
 class Scrubber:
     """Blots keys out of a body, cut anywhere, and leaves its length as it is.
 
-    A key is also known as JSON and URLs may write it. Held back is only what may be the beginning
-    of one.
+    Held back is only what may be the beginning of a key.
+
+    Args:
+        written: the keys as they may be written, the longest first.
     """
 
-    def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = _as_written(tuple(secrets))
+    def __init__(self, written: Sequence[bytes]) -> None:
+        self._secrets = written
         self._held = b""
 
     def feed(self, chunk: bytes) -> bytes:
         """What may go on to the agent now."""
-        data = self._held + chunk
-        begins = len(data)
+        data = self._held + chunk if self._held else chunk
+        held = 0
         for secret in self._secrets:
             if secret in data:
                 data = data.replace(secret, b"*" * len(secret))
-            begins = min(begins, _beginning(secret, data))
-        self._held = data[begins:]
-        return data[:begins] if self._held else data
+            if data[-1:] in secret:  # never for events, which end with a line
+                held = max(held, _begun(secret, data))
+        if not held:
+            self._held = b""
+            return data
+        self._held = data[-held:]
+        return data[:-held]
 
     def finish(self) -> bytes:
         """What was held back at the end: it was no key."""
         return self._held
 
 
-@cache
-def _as_written(secrets: tuple[str, ...]) -> Sequence[bytes]:
-    """The forms of the keys that are looked for, the longest first."""
+def _as_written(secrets: Iterable[str]) -> Sequence[bytes]:
+    """The keys as they are, and as JSON and URLs may write them; the longest first."""
     written = {
         form
         for secret in secrets
@@ -133,12 +168,10 @@ def _as_written(secrets: tuple[str, ...]) -> Sequence[bytes]:
     return [form.encode() for form in sorted(written, key=len, reverse=True)]
 
 
-def _beginning(secret: bytes, data: bytes) -> int:
-    """Where the end of ``data`` begins that a longer ``data`` might show to be the secret."""
-    if data[-1:] not in secret:  # the quick way for events, which end with a line
-        return len(data)
+def _begun(secret: bytes, data: bytes) -> int:
+    """How long an end of ``data`` is that a longer ``data`` might show to be the secret."""
     first = secret[:1]
     place = data.find(first, max(0, len(data) - len(secret) + 1))
     while place >= 0 and not secret.startswith(data[place:]):
         place = data.find(first, place + 1)
-    return len(data) if place < 0 else place
+    return 0 if place < 0 else len(data) - place

@@ -1,6 +1,6 @@
 """A call record while it is being made."""
 
-import secrets
+import os
 import time
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
@@ -20,7 +20,7 @@ class CallDraft:
     attempt_id: str
     provider: str
     endpoint: str
-    call_id: str = field(default_factory=lambda: secrets.token_hex(12))
+    call_id: str = field(default_factory=lambda: os.urandom(12).hex())
     model: str | None = None
     answered_model: str | None = None
     status: int | None = None

@@ -21,10 +21,11 @@ class Repeats:
 
     def original(self, call_id: str, digest: str, headers: Mapping[str, str]) -> str | None:
         """The id of the first call that this one repeats, or None. ``headers`` ignore case."""
-        key = headers.get("Idempotency-Key", "")[:256]
-        said = headers.get("x-stainless-retry-count", "0").strip() not in {"", "0"}
+        key = headers["Idempotency-Key"][:256] if "Idempotency-Key" in headers else ""
+        said = headers.get("x-stainless-retry-count", "0")
+        again = said != "0" and said.strip() not in {"", "0"}
         found = self._by_key.get(key) if key else None
-        if found is None and (said or digest in self._failed):
+        if found is None and (again or digest in self._failed):
             found = self._by_request.get(digest)
         first = call_id if found is None else found
         if len(self._by_request) < MAX_KEPT:

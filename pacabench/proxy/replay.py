@@ -101,7 +101,7 @@ class Replay:
 
     async def _hand_on(self, exchange: Exchange, parties: Parties, handover: Handover) -> None:
         began = time.perf_counter()
-        handover.request_leaves()
+        handover.sent_at = time.perf_counter()
         chunks = self._chunks(exchange, began, lambda: parties.client.gone)
         if exchange.status is None:
             async for _ in chunks:  # it has none, and raises what there was in place of a reply

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pacabench.proxy.http.request import Request
 from pacabench.proxy.keys import KEY_PARAMETER, without_key
 from pacabench.proxy.pacing import Pacer
+from pacabench.proxy.passage import KeyGuard
 from pacabench.proxy.upstream import Upstream
 from pacabench.proxy.wire import Endpoint, WireFormat
 
@@ -37,6 +38,15 @@ class Provider:
     """What must not come back in its replies, beside ``api_key``."""
     allowed_tools: frozenset[str] = frozenset()
     """``config.proxy.allow_provider_tools``: what it may do beside answering."""
+    guard: KeyGuard = field(init=False, repr=False)
+    key_headers: Mapping[str, str] = field(init=False, repr=False)
+    """Those that carry the real key, if there is one."""
+
+    def __post_init__(self) -> None:
+        key = self.api_key
+        object.__setattr__(self, "guard", KeyGuard(key, *self.secrets))
+        headers = {} if key is None else self.wire.key_headers(key)
+        object.__setattr__(self, "key_headers", headers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,6 @@ class SseSplitter:
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """The events that ``chunk`` completes."""
-        if self.is_event(chunk):
-            return [SseEvent(chunk, _data(chunk))]
         events: list[SseEvent] = []
         if not chunk:
             return events
@@ -63,14 +61,13 @@ class SseSplitter:
             self._give_up(events)
         return events
 
-    def is_event(self, chunk: bytes) -> bool:
-        """Whether ``chunk`` is the next event, just one and all of it, as nearly all chunks are."""
+    def is_whole(self, chunk: bytes) -> bool:
+        """Whether ``chunk`` is the next events and all of them, as nearly all chunks are."""
         return (
-            chunk.endswith(b"\n\n")
-            and chunk.find(b"\n\n") == len(chunk) - 2
-            and not chunk.startswith(b"\n")
+            not (self._held or self._after_cr or self._oversized)
+            and chunk[-2:] == b"\n\n"
+            and chunk[:1] != b"\n"
             and b"\r" not in chunk
-            and not (self._held or self._after_cr or self._oversized)
         )
 
     def finish(self) -> list[SseEvent]:
@@ -79,7 +76,9 @@ class SseSplitter:
         self._held.clear()
         if not raw:
             return []
-        return [SseEvent(raw, None if self._oversized else _data(raw), continues=self._oversized)]
+        return [
+            SseEvent(raw, None if self._oversized else event_data(raw), continues=self._oversized)
+        ]
 
     def _cut(self, events: list[SseEvent]) -> None:
         held, start = self._held, 0
@@ -89,7 +88,7 @@ class SseSplitter:
             if blank:
                 raw = bytes(held[start : match.end()])
                 start = match.end()
-                data = None if self._oversized else _data(raw)
+                data = None if self._oversized else event_data(raw)
                 events.append(SseEvent(raw, data, continues=self._oversized))
                 self._oversized = False
         self._after_cr = held.endswith(b"\r")
@@ -109,7 +108,8 @@ class SseSplitter:
         self._oversized = True
 
 
-def _data(raw: bytes) -> bytes | None:
+def event_data(raw: bytes) -> bytes | None:
+    """The ``data`` lines of an event, joined by newlines; None where there are none."""
     lines = raw.removeprefix(_BOM).splitlines()
     found = [
         line[5:].removeprefix(b" ")

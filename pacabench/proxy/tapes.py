@@ -22,8 +22,10 @@ class Tapes:
     replay: Replay | None = None
     held: HeldBytes = field(default_factory=lambda: HeldBytes(MOST_HELD_BYTES))
 
-    def of_call(self, route: Route, virtual_key: bytes) -> "CallTape":
-        """What is done about one call."""
+    def of_call(self, route: Route, virtual_key: bytes) -> "CallTape | None":
+        """What is done about one call, if anything is."""
+        if self.keeping is None and self.replay is None:
+            return None
         return CallTape(self, route, virtual_key.decode("utf-8", "surrogateescape"))
 
 

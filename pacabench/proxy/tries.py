@@ -7,7 +7,6 @@ passes.
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -64,9 +63,10 @@ class Tries:
     def __init__(
         self, parties: Parties, handover: Handover, begin: Callable[[CallDraft], None]
     ) -> None:
-        self._parties, self._handover, self._begin = parties, handover, begin
+        self._handover, self._begin = handover, begin
         self._route, self._draft = parties.route, parties.draft
-        self._client, self._patience, self._guard = parties.client, parties.patience, parties.guard
+        self._provider = self._route.provider
+        self._client, self._patience = parties.client, parties.patience
         self._failed_at: float | None = None
         self._count = 0
         self.resting = False
@@ -83,13 +83,15 @@ class Tries:
             ConnectionError: the agent left before the reply began.
             DrainOver: see ``Handover.pass_on``.
         """
-        pacer = self._route.provider.pacer
+        pacer = self._provider.pacer
+        headers = {**headers, **self._provider.key_headers}
         failure: _Failure | None = None
-        while (turn := await self._turn(failure)) is not None:
+        turn = pacer.turn_at_once() or await self._turn(None)
+        while turn is not None:
+            asked = asking is not None
+            sent = body if asking is None else asking
             try:
-                said = await self._try(
-                    headers, body if asking is None else asking, turn, asked=asking is not None
-                )
+                said = await self._try(headers, sent, turn, asked=asked)
             finally:
                 pacer.give_back(turn)
             if said == "done":
@@ -98,12 +100,13 @@ class Tries:
                 asking = failure = None
             else:
                 failure = said
+            turn = await self._turn(failure)
         assert failure is not None
         await self._hand_on(failure)
 
     async def _turn(self, failure: _Failure | None) -> Turn | None:
         """Wait until the provider may be asked (again); None where it is not worth it any more."""
-        pacer, draft = self._route.provider.pacer, self._draft
+        pacer, draft = self._provider.pacer, self._draft
         began = time.perf_counter()
         self.resting = True
         turn: Turn | None = None
@@ -140,29 +143,34 @@ class Tries:
 
     async def _try(self, headers: dict[str, str], body: bytes, turn: Turn, *, asked: bool) -> _Said:
         """One request. What it brings goes to the agent, unless it is worth another try."""
-        provider, endpoint, draft = self._route.provider, self._route.endpoint, self._draft
-        if provider.api_key is not None:
-            headers = headers | provider.wire.key_headers(provider.api_key)
+        provider, endpoint, draft = self._provider, self._route.endpoint, self._draft
         sent = body if endpoint.method == "POST" else b""
         request = UpstreamRequest(endpoint, headers, sent, self._route.target, draft.model)
         self._note_sending()
         try:
-            async with provider.upstream.send(request) as reply, aclosing(reply.chunks):
-                draft.status = reply.status
-                head, whole = await error_head(reply)
-                if asked and provider.wire.refuses_usage(reply.status, head):
-                    provider.pacer.answered(turn)
-                    return "refuses usage"
-                failure = self._judge(turn, reply, head)
-                if failure is not None and whole and not self._client.gone:
-                    return failure
-                await self._handover.pass_on(reply, head, asked_usage=asked)
+            async with provider.upstream.send(request) as reply:
+                try:
+                    draft.status = reply.status
+                    head = b""
+                    if reply.status < _ERROR:
+                        provider.pacer.answered(turn)
+                    else:
+                        head, whole = await error_head(reply)
+                        if asked and provider.wire.refuses_usage(reply.status, head):
+                            provider.pacer.answered(turn)
+                            return "refuses usage"
+                        failure = self._judge(turn, reply, head)
+                        if failure is not None and whole and not self._client.gone:
+                            return failure
+                    await self._handover.pass_on(reply, head, asked_usage=asked)
+                finally:
+                    await reply.chunks.aclose()
                 return "done"
         except UpstreamError as error:
             if self._client.started:
                 raise
             draft.sent = self._count > 1 or not isinstance(error, UpstreamUnreachableError)
-            why = self._guard.text(str(error))[:MAX_ERROR]
+            why = provider.guard.text(str(error))[:MAX_ERROR]
             provider.pacer.failed(turn, why)
             if self._client.gone or isinstance(error, _NOT_AGAIN):
                 raise
@@ -175,14 +183,11 @@ class Tries:
         self._count += 1
         if self._count == 1:
             self._begin(draft)
-        self._handover.request_leaves()
+        self._handover.sent_at = time.perf_counter()
 
     def _judge(self, turn: Turn, reply: Reply, head: bytes) -> _Failure | None:
         """Tell the pacer how the provider does; the failure, where it may pass."""
-        pacer, status = self._route.provider.pacer, reply.status
-        if status < _ERROR:
-            pacer.answered(turn)
-            return None
+        pacer, status = self._provider.pacer, reply.status
         failure = _Failure(self._why(reply, head), reply=reply, head=head)
         passing = is_transient(status, reply.headers, head)
         if passing and status >= _SERVER_ERROR:
@@ -195,12 +200,12 @@ class Tries:
 
     def _why(self, reply: Reply, head: bytes) -> str:
         """The status, and the provider's own words where they can be read."""
-        meter = self._route.provider.wire.meter(self._route.endpoint, events=False)
+        meter = self._provider.wire.meter(self._route.endpoint, events=False)
         for piece in BodyDecoder(reply.headers.get("Content-Encoding", "")).feed(head):
             meter.feed(piece)
         said = meter.read().error
         text = f"HTTP status {reply.status}" + (f": {said}" if said else "")
-        return self._guard.text(text)[:MAX_ERROR]
+        return self._provider.guard.text(text)[:MAX_ERROR]
 
     async def _hand_on(self, failure: _Failure) -> None:
         """Patience is at its end: the agent gets what the provider said last."""

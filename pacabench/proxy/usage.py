@@ -163,7 +163,7 @@ def bounded(raw: dict[str, Any]) -> dict[str, Any] | None:
 
 def _first(raw: Mapping[str, Any], *names: str) -> int | None:
     for name in names:
-        if (found := count(raw.get(name))) is not None:
+        if name in raw and (found := count(raw[name])) is not None:
             return found
     return None
 
@@ -171,6 +171,8 @@ def _first(raw: Mapping[str, Any], *names: str) -> int | None:
 def _detail(raw: Mapping[str, Any], name: str, *groups: str) -> int | None:
     for group in groups:
         details = raw.get(group)
-        if isinstance(details, dict) and (found := count(details.get(name))) is not None:
-            return found
+        if isinstance(details, dict) and name in details:
+            found = count(details[name])
+            if found is not None:
+                return found
     return None

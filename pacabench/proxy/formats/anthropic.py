@@ -38,6 +38,11 @@ _ERROR_TYPES = {
     429: "rate_limit_error",
     529: "overloaded_error",
 }
+_BLOCKS: Mapping[str | None, str] = MappingProxyType(
+    {"content_block_start": "content_block", "content_block_delta": "delta"}
+)
+"""Events that say a part of a message, and where in them it is."""
+_WITHOUT_TEXT = frozenset({"message_start", "message_delta", "message_stop", "error"})
 
 
 class AnthropicFormat:
@@ -97,7 +102,6 @@ class AnthropicReader:
     """
 
     def __init__(self) -> None:
-        self.excerpt = Excerpt()
         self._raw: dict[str, Any] = {}
         self._model: str | None = None
         self._error: str | None = None
@@ -107,7 +111,7 @@ class AnthropicReader:
 
     def take(self, message: dict[str, Any]) -> None:
         """A whole message, or one event of a stream."""
-        kind = message.get("type")
+        kind = short_name(message.get("type"))
         if kind == "message_start":
             start = mapping(message.get("message"))
             self._model = short_name(start.get("model"))
@@ -118,18 +122,28 @@ class AnthropicReader:
             self._ended = True
         elif kind == "message_stop":
             self._ended = self._output_told
-        elif kind == "content_block_start":
-            self._say(mapping(message.get("content_block")))
-        elif kind == "content_block_delta":
-            self._say(mapping(message.get("delta")))
         elif kind == "error":
             self._error, self._broken = error_text(message.get("error")), True
-        else:
+        elif kind not in _BLOCKS:
             self._take_document(message)
+
+    def say(self, message: dict[str, Any], excerpt: Excerpt) -> None:
+        """Its text."""
+        kind = short_name(message.get("type"))
+        if kind in _BLOCKS:
+            _say(mapping(message.get(_BLOCKS[kind])), excerpt)
+        elif kind not in _WITHOUT_TEXT:
+            for block in mappings(message.get("content")):
+                _say(block, excerpt)
 
     def end(self) -> None:
         """A document is whole."""
         self._ended = True
+
+    def state(self) -> object:
+        """See :class:`~pacabench.proxy.formats.meters.Reader`."""
+        told = (self._raw, self._model, self._error)
+        return (*told, self._broken, self._output_told, self._ended)
 
     def reading(self) -> Reading:
         """What was said so far."""
@@ -147,7 +161,8 @@ class AnthropicReader:
 
     def _merge(self, usage: Any) -> None:
         fields = mapping(usage)
-        self._raw |= {key: value for key, value in fields.items() if value is not None}
+        told = {key: value for key, value in fields.items() if value is not None}
+        self._raw = {**self._raw, **told}
 
     def _take_document(self, message: dict[str, Any]) -> None:
         if "usage" in message:
@@ -155,11 +170,10 @@ class AnthropicReader:
             self._output_told = True
         self._model = short_name(message.get("model")) or self._model
         self._error = error_text(message.get("error")) or self._error
-        for block in mappings(message.get("content")):
-            self._say(block)
 
-    def _say(self, block: dict[str, Any]) -> None:
-        for key in ("text", "partial_json", "thinking", "name"):
-            self.excerpt.add(block.get(key))
-        if block.get("input"):
-            self.excerpt.add(compact(block["input"]))
+
+def _say(block: dict[str, Any], excerpt: Excerpt) -> None:
+    for key in ("text", "partial_json", "thinking", "name"):
+        excerpt.add(block.get(key))
+    if block.get("input"):
+        excerpt.add(compact(block["input"]))

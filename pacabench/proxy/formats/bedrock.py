@@ -81,7 +81,6 @@ class BedrockReader:
     """Reads one reply. It does not name the model that answered."""
 
     def __init__(self) -> None:
-        self.excerpt = Excerpt()
         self._reading = Reading()
 
     def take(self, message: dict[str, Any]) -> None:
@@ -97,14 +96,21 @@ class BedrockReader:
             service_tier=short_name(tier) or short_name(latency),
             note=note,
         )
+
+    def say(self, message: dict[str, Any], excerpt: Excerpt) -> None:
+        """Its text."""
         content = mapping(mapping(message.get("output")).get("message")).get("content")
         for block in mappings(content):
-            self.excerpt.add(block.get("text"))
+            excerpt.add(block.get("text"))
             if block.get("toolUse"):
-                self.excerpt.add(compact(block["toolUse"]))
+                excerpt.add(compact(block["toolUse"]))
 
     def end(self) -> None:
         """A document is whole."""
+
+    def state(self) -> object:
+        """See :class:`~pacabench.proxy.formats.meters.Reader`."""
+        return self._reading
 
     def reading(self) -> Reading:
         """What was said."""

@@ -104,7 +104,6 @@ class GeminiReader:
     """Reads replies and chunks of streams. Each chunk's usage is a snapshot: the last one holds."""
 
     def __init__(self, *, embeddings: bool = False) -> None:
-        self.excerpt = Excerpt()
         self._embeddings = embeddings
         self._reading = Reading(ended=False)
         self._ended = False
@@ -133,14 +132,22 @@ class GeminiReader:
         for candidate in mappings(message.get("candidates")):
             if candidate.get("finishReason"):
                 self._ended = True
+
+    def say(self, message: dict[str, Any], excerpt: Excerpt) -> None:
+        """Its text."""
+        for candidate in mappings(message.get("candidates")):
             for part in mappings(mapping(candidate.get("content")).get("parts")):
-                self.excerpt.add(part.get("text"))
+                excerpt.add(part.get("text"))
                 if part.get("functionCall"):
-                    self.excerpt.add(compact(part["functionCall"]))
+                    excerpt.add(compact(part["functionCall"]))
 
     def end(self) -> None:
         """A document is whole."""
         self._ended = True
+
+    def state(self) -> object:
+        """See :class:`~pacabench.proxy.formats.meters.Reader`."""
+        return self._reading, self._ended
 
     def reading(self) -> Reading:
         """What was said so far."""

@@ -111,7 +111,6 @@ class OpenAIReader:
     """Reads chat completions, responses and embeddings, whole or in chunks. The last usage wins."""
 
     def __init__(self, *, embeddings: bool = False) -> None:
-        self.excerpt = Excerpt()
         self._embeddings = embeddings
         self._usage: Usage | None = None
         self._raw: dict[str, Any] | None = None
@@ -123,61 +122,30 @@ class OpenAIReader:
 
     def take(self, message: dict[str, Any]) -> None:
         """A document, a chunk, or an event of the Responses API, which wraps what it is about."""
-        kind, inner = short_name(message.get("type")), message.get("response")
-        body = inner if isinstance(inner, dict) else message
-        self._model = short_name(body.get("model")) or self._model
-        self._tier = short_name(body.get("service_tier")) or self._tier
-        self._take_error(kind, message, body)
-        raw = body.get("usage")
-        if not isinstance(raw, dict):
-            raw = mapping(body.get("x_groq")).get("usage")
-        if isinstance(raw, dict) and (usage := openai_usage(raw)) is not None:
-            self._usage, self._raw = usage, bounded(raw)
-            # Usage without choices comes after the last choice.
-            self._ended = self._ended or body.get("choices") in ([], None)
+        kind, body = None, message
+        if "type" in message or "response" in message:
+            kind, inner = short_name(message.get("type")), message.get("response")
+            body = inner if isinstance(inner, dict) else message
+        if "model" in body:
+            self._model = short_name(body["model"]) or self._model
+        if "service_tier" in body:
+            self._tier = short_name(body["service_tier"]) or self._tier
+        if kind is not None or "error" in body:
+            self._take_error(kind, message, body)
+        self._take_usage(body)
         if kind in _LAST_EVENTS:
             self._ended = True
-        self._take_text(kind, message)
+        if not self._ended and not (kind or "").endswith(".delta"):
+            choices = mappings(message.get("choices"))
+            self._ended = any(choice.get("finish_reason") for choice in choices)
 
-    def end(self) -> None:
-        """A document is whole, or a stream said ``[DONE]``."""
-        self._ended = True
-
-    def reading(self) -> Reading:
-        """What was said so far."""
-        usage = self._usage
-        if self._embeddings and usage is not None:
-            # There is no output to count; the API says so by leaving it out.
-            usage = Usage(usage.input_tokens, usage.cached_tokens, None, 0, None)
-        return Reading(
-            usage=usage,
-            raw_usage=self._raw,
-            model=self._model,
-            error=self._error,
-            broken=self._broken,
-            ended=self._ended,
-            service_tier=self._tier,
-        )
-
-    def _take_error(self, kind: str | None, message: dict[str, Any], body: dict[str, Any]) -> None:
-        """An error inside a stream is the provider's failure, but for a response's own."""
-        error = error_text(body.get("error"))
-        broken = error is not None
-        if kind == "error":
-            error, broken = error_text(message.get("error")) or error_text(message), True
-        elif kind == "response.failed":
-            broken = short_name(mapping(body.get("error")).get("code")) in _PROVIDER_GAVE_UP
-        self._error = error or self._error
-        self._broken = self._broken or broken
-
-    def _take_text(self, kind: str | None, message: dict[str, Any]) -> None:
-        say = self.excerpt.add
+    def say(self, message: dict[str, Any], excerpt: Excerpt) -> None:
+        """Its text."""
+        say, kind = excerpt.add, short_name(message.get("type"))
         if kind is not None and kind.endswith(".delta"):
             say(message.get("delta"))
             return
         for choice in mappings(message.get("choices")):
-            if choice.get("finish_reason"):
-                self._ended = True
             said = mapping(choice.get("delta") or choice.get("message"))
             for key in ("content", "reasoning_content", "reasoning", "refusal"):
                 if text := said.get(key):
@@ -192,6 +160,51 @@ class OpenAIReader:
                     say(part.get("text"))
                 say(item.get("arguments"))
 
+    def end(self) -> None:
+        """A document is whole, or a stream said ``[DONE]``."""
+        self._ended = True
+
+    def state(self) -> object:
+        """See :class:`~pacabench.proxy.formats.meters.Reader`."""
+        told = (self._usage, self._raw, self._model, self._tier)
+        return (*told, self._error, self._broken, self._ended)
+
+    def reading(self) -> Reading:
+        """What was said so far."""
+        usage = self._usage
+        if self._embeddings and usage is not None:
+            # There is no output to count; the API says so by leaving it out.
+            usage = Usage(usage.input_tokens, usage.cached_tokens, None, 0, None)
+        return Reading(
+            usage=usage,
+            raw_usage=None if self._raw is None else bounded(self._raw),
+            model=self._model,
+            error=self._error,
+            broken=self._broken,
+            ended=self._ended,
+            service_tier=self._tier,
+        )
+
+    def _take_usage(self, body: dict[str, Any]) -> None:
+        raw = body.get("usage")
+        if not isinstance(raw, dict) and "x_groq" in body:
+            raw = mapping(body["x_groq"]).get("usage")
+        if isinstance(raw, dict) and (usage := openai_usage(raw)) is not None:
+            self._usage, self._raw = usage, raw
+            # Usage without choices comes after the last choice.
+            self._ended = self._ended or body.get("choices") in ([], None)
+
+    def _take_error(self, kind: str | None, message: dict[str, Any], body: dict[str, Any]) -> None:
+        """An error inside a stream is the provider's failure, but for a response's own."""
+        error = error_text(body.get("error"))
+        broken = error is not None
+        if kind == "error":
+            error, broken = error_text(message.get("error")) or error_text(message), True
+        elif kind == "response.failed":
+            broken = short_name(mapping(body.get("error")).get("code")) in _PROVIDER_GAVE_UP
+        self._error = error or self._error
+        self._broken = self._broken or broken
+
 
 class UsageChunkFilter:
     """Leaves out the chunk with usage and no choices; every other byte goes on as it came."""
@@ -202,7 +215,7 @@ class UsageChunkFilter:
 
     def feed(self, chunk: bytes) -> bytes:
         """The events that ``chunk`` completes, without the usage chunk."""
-        if b'"usage"' not in chunk and self._splitter.is_event(chunk):
+        if self._splitter.is_whole(chunk) and _has_no_usage(chunk):
             self._dropped = False
             return chunk
         return b"".join(self._kept(event) for event in self._splitter.feed(chunk))
@@ -215,6 +228,12 @@ class UsageChunkFilter:
         if not event.continues:
             self._dropped = _is_usage_chunk(event.data)
         return b"" if self._dropped else event.raw
+
+
+def _has_no_usage(events: bytes) -> bool:
+    """Whether none of ``events`` has any, but for what some write into each: that there is none."""
+    there = events.count(b'"usage"')
+    return not there or there == events.count(b'"usage":null')
 
 
 def _is_usage_chunk(data: bytes | None) -> bool:

@@ -42,6 +42,8 @@ class ToolRules:
     """Keys that end like a URL's and are not followed."""
     more: Callable[[Mapping[str, Any]], Found] = lambda _: ()
     """What no table can say. It gets the request by folded keys."""
+    more_keys: frozenset[str] = frozenset()
+    """Of the request: without one of them ``more`` has nothing to say."""
 
 
 def folded(name: str) -> str:

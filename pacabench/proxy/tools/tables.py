@@ -109,6 +109,7 @@ OPENAI = ToolRules(
     ),
     harmless_urls=frozenset({"currenturl"}),
     more=_openai_more,
+    more_keys=frozenset({"plugins", "input"}),
 )
 
 ANTHROPIC = ToolRules(
@@ -180,4 +181,5 @@ BEDROCK = ToolRules(
         {"inputschema", "input", "json", "requestmetadata", "schema", "citations", _BEDROCK_FIELDS}
     ),
     more=_bedrock_more,
+    more_keys=frozenset({_BEDROCK_FIELDS}),
 )

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacabench.proxy.control import ProviderSpec
-from pacabench.proxy.passage import Scrubber
+from pacabench.proxy.passage import KeyGuard
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.spool import Spool
 from pacabench.testing import FakeProvider, Reply
@@ -126,10 +126,10 @@ PIECES = st.lists(
 def test_wherever_it_is_cut(pieces: list[str], cuts: list[int]) -> None:
     body = "".join(pieces).encode()
     places = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
-    scrubber = Scrubber([KEY])
+    scrubber = KeyGuard(KEY).scrubber()
     got = b"".join(scrubber.feed(body[start:end]) for start, end in itertools.pairwise(places))
     got += scrubber.finish()
-    whole = Scrubber([KEY])
+    whole = KeyGuard(KEY).scrubber()
     assert got == whole.feed(body) + whole.finish()
     assert len(got) == len(body)
     assert not any(form.encode() in got for form in WRITTEN)
@@ -137,7 +137,7 @@ def test_wherever_it_is_cut(pieces: list[str], cuts: list[int]) -> None:
 
 @given(st.binary(max_size=80), st.integers(0, 80))
 def test_what_holds_no_key_comes_as_it_was_and_at_once(body: bytes, cut: int) -> None:
-    scrubber = Scrubber([KEY])
+    scrubber = KeyGuard(KEY).scrubber()
     first = scrubber.feed(body[:cut])
     assert first + scrubber.feed(body[cut:]) + scrubber.finish() == body
     if not body[:cut].endswith((b"s", b"sk", b"sk-")):

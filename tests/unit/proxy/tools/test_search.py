@@ -244,7 +244,7 @@ class TestRefusal:
     def test_it_says_what_where_and_how_it_is_allowed(self) -> None:
         request = tool(type="web_search") | user({"image_url": HTTP}, {"image_url": HTTP})
         with pytest.raises(Refused) as refusal:
-            refuse_ways_out(OPENAI, request, None, allowed=())
+            refuse_ways_out(ways_out(OPENAI, request, None), allowed=())
         assert (refusal.value.status, refusal.value.code) == (403, "provider_tool_denied")
         assert "web_search (tools[1])" in refusal.value.message
         assert "remote_urls (messages[0].content[" in refusal.value.message
@@ -253,20 +253,20 @@ class TestRefusal:
     def test_what_is_allowed_by_name_passes_and_nothing_else(self) -> None:
         request = tool(type="web_search") | {"background": True}
         with pytest.raises(Refused, match=r"allow_provider_tools: \[background\]"):
-            refuse_ways_out(OPENAI, request, None, allowed={"web_search"})
-        refuse_ways_out(OPENAI, request, None, allowed={"web_search", "background"})
+            refuse_ways_out(ways_out(OPENAI, request, None), allowed={"web_search"})
+        refuse_ways_out(ways_out(OPENAI, request, None), allowed={"web_search", "background"})
 
     def test_the_agents_words_are_cut_and_escaped(self) -> None:
         request = {"\x1b[2J\n" + "é" * 9999: {"url": HTTP}}
         with pytest.raises(Refused) as refusal:
-            refuse_ways_out(OPENAI, request, None, allowed=())
+            refuse_ways_out(ways_out(OPENAI, request, None), allowed=())
         assert refusal.value.message.isascii()
         assert len(refusal.value.message) < 500
 
     @pytest.mark.parametrize("request_", [{"tools": [], "Tools": []}, {"a": {"b_c": 1, "bC": 2}}])
     def test_keys_that_some_take_for_the_same_are_refused(self, request_: dict[str, Any]) -> None:
         with pytest.raises(Refused, match="twice") as refusal:
-            refuse_ways_out(OPENAI, request_, None, allowed=PROVIDER_TOOLS)
+            refuse_ways_out(ways_out(OPENAI, request_, None), allowed=PROVIDER_TOOLS)
         assert refusal.value.status == 400
 
     @pytest.mark.parametrize("nest", [lambda it: {"a": it}, lambda it: [it]])
@@ -275,14 +275,14 @@ class TestRefusal:
         for _ in range(MAX_DEPTH + 1):
             deep = nest(deep)
         with pytest.raises(Refused, match="deep"):
-            refuse_ways_out(OPENAI, {"messages": deep}, None, allowed=())
+            refuse_ways_out(ways_out(OPENAI, {"messages": deep}, None), allowed=())
 
     def test_so_are_tools_in_tools(self) -> None:
         tools: Any = []
         for _ in range(900):
             tools = [{"type": "namespace", "tools": tools}]
         with pytest.raises(Refused, match="deep"):
-            refuse_ways_out(OPENAI, {"tools": tools}, None, allowed=())
+            refuse_ways_out(ways_out(OPENAI, {"tools": tools}, None), allowed=())
 
 
 JSON = st.recursive(
@@ -301,7 +301,7 @@ JSON = st.recursive(
 @given(st.sampled_from(sorted(FORMATS)), st.dictionaries(st.text(max_size=9), JSON, max_size=4))
 def test_nothing_makes_it_raise_but_a_refusal(name: str, request_: dict[str, Any]) -> None:
     with contextlib.suppress(Refused):
-        refuse_ways_out(FORMATS[name], request_, None, allowed=())
+        refuse_ways_out(ways_out(FORMATS[name], request_, None), allowed=())
 
 
 @given(st.lists(st.text(alphabet="abcxyz", min_size=1, max_size=6), max_size=8))

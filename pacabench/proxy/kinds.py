@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
-import aiohttp
-
 from pacabench.proxy import voices
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.formats.anthropic import AnthropicFormat
@@ -15,11 +13,13 @@ from pacabench.proxy.formats.azure_openai import AzureOpenAIFormat
 from pacabench.proxy.formats.bedrock import BedrockFormat
 from pacabench.proxy.formats.gemini import GeminiFormat
 from pacabench.proxy.formats.openai import OpenAIFormat
+from pacabench.proxy.outbound.http import HttpUpstream, SignedUpstream
+from pacabench.proxy.outbound.pool import Session
 from pacabench.proxy.replay import SealedUpstream
 from pacabench.proxy.rules import compile_rules
 from pacabench.proxy.scripted import ScriptedUpstream
 from pacabench.proxy.sigv4 import Credentials
-from pacabench.proxy.upstream import HttpUpstream, SignedUpstream, Upstream
+from pacabench.proxy.upstream import Upstream
 from pacabench.proxy.wire import WireFormat
 
 SCRIPTED = "scripted"
@@ -53,7 +53,7 @@ class Way:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
-def ways_to(spec: ProviderSpec, session: aiohttp.ClientSession) -> Sequence[Way]:
+def ways_to(spec: ProviderSpec, session: Session) -> Sequence[Way]:
     """One way for each format that the provider speaks.
 
     Raises:

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.kinds import Way, ways_to
+from pacabench.proxy.outbound.pool import open_session
 from pacabench.proxy.pacing import Pacer, State
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.routes import Provider
-from pacabench.proxy.upstream import UpstreamError, UpstreamRequest, open_session
+from pacabench.proxy.upstream import UpstreamError, UpstreamRequest
 from pacabench.proxy.wire import Endpoint
 
 _PROBE = Endpoint("probe", "GET", "/models")

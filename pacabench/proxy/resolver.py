@@ -4,16 +4,18 @@ Nothing asks again between the check and the connection. A provider's name belon
 who could point it at this network; so by default only public addresses are taken.
 """
 
+import asyncio
 import errno
 import ipaddress
 import socket
-from collections.abc import Collection, Sequence
-
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from time import monotonic
+from typing import TypeAlias
 
 from pacabench.proxy.web.addresses import AddressPolicy
 
+KNOWN_FOR_S = 300.0
+"""How long an answer serves."""
 _NEVER = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -30,11 +32,24 @@ _NEVER = tuple(
 )
 """Link-local addresses and those where clouds keep credentials, also in a private network."""
 
+LookUp: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
+"""From a host name to its addresses, as text.
 
-class CheckedResolver(AbstractResolver):
+Raises:
+    OSError: it has none.
+"""
+
+
+async def look_up(host: str) -> Sequence[str]:
+    """The system's answer, search domains included: who writes ``gpu-box`` means them."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+    )
+    return list(dict.fromkeys(_numeric(entry[4]) for entry in found))
+
+
+class CheckedResolver:
     """Resolves names, and takes no address that the provider's base URL gave no reason for.
-
-    An address that stands in a base URL itself is never asked for here: the user named it.
 
     Args:
         private: hosts that may be in a private network, because the user's base URL says so.
@@ -43,37 +58,53 @@ class CheckedResolver(AbstractResolver):
     """
 
     def __init__(
-        self,
-        private: Collection[str],
-        refused: Sequence[str] = (),
-        inner: AbstractResolver | None = None,
+        self, private: Collection[str], refused: Sequence[str] = (), inner: LookUp | None = None
     ) -> None:
         self._private = frozenset(private)
         self._policy = AddressPolicy(refused)
-        self._inner = inner or ThreadedResolver()
+        self._inner = inner
+        self._known: dict[str, tuple[float, Sequence[str]]] = {}
+        """Until when, and the addresses."""
+        self._under_way: dict[str, asyncio.Task[Sequence[str]]] = {}
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """All addresses of ``host``.
+    async def addresses(self, host: str) -> Sequence[str]:
+        """All addresses of ``host``, each time beginning with another one.
+
+        One that is an address already is not looked at: it stands in a base URL, the user named it.
 
         Raises:
             OSError: it has none, or one of them may not be connected to.
         """
-        found = await self._inner.resolve(host, port, family)
-        for entry in found:
-            problem = self._problem(host, entry["host"])
+        if _is_address(host):
+            return [host]
+        until, found = self._known.get(host, (0.0, ()))
+        if monotonic() >= until:
+            # Calls that come together ask once; one that is cut takes no answer from the others.
+            found = await asyncio.shield(self._asked(host))
+        self._known[host] = (self._known[host][0], (*found[1:], found[0]))
+        return found
+
+    def _asked(self, host: str) -> asyncio.Task[Sequence[str]]:
+        if host not in self._under_way:
+            task = self._under_way[host] = asyncio.create_task(self._looked_up(host))
+            task.add_done_callback(lambda _: self._under_way.pop(host))
+            task.add_done_callback(_heard)
+        return self._under_way[host]
+
+    async def _looked_up(self, host: str) -> Sequence[str]:
+        found = await (self._inner or look_up)(host)
+        if not found:
+            raise OSError(errno.ENOENT, f"{host} has no address")
+        for address in found:
+            problem = self._problem(host, address)
             if problem is not None:
                 raise OSError(
                     errno.EACCES,
-                    f"{host} has the address {entry['host']}, which is {problem}; where that is "
+                    f"{host} has the address {address}, which is {problem}; where that is "
                     "meant, write the address itself, a local name or an https URL as base_url",
                 )
+        self._known[host] = (monotonic() + KNOWN_FOR_S, found)
         return found
-
-    async def close(self) -> None:
-        """Let go of the inner resolver."""
-        await self._inner.close()
 
     def _problem(self, host: str, text: str) -> str | None:
         if host not in self._private:
@@ -83,3 +114,24 @@ class CheckedResolver(AbstractResolver):
         if any((mapped or address) in network for network in _NEVER):
             return "link-local, or a cloud's metadata"
         return None
+
+
+def _heard(task: asyncio.Task[Sequence[str]]) -> None:
+    """Whoever asked may be gone: then nobody else looks at what went wrong."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _numeric(place: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> str:
+    """The address in ``place``, an IPv6 one with its scope."""
+    host = str(place[0])
+    scope = place[3] if len(place) > 3 else 0  # noqa: PLR2004 - as sockets write IPv6
+    return f"{host}%{scope}" if scope and "%" not in host else host

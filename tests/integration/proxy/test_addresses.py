@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from aiohttp.abc import ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
+from pacabench.proxy import resolver
 from pacabench.proxy.control import ProviderSpec
 from pacabench.testing import FakeProvider
 from tests.integration.proxy.conftest import REAL_KEY, OpenBench
@@ -27,26 +26,16 @@ class Rebinding:
         self.addresses = list(addresses)
         self.asked = 0
 
-    async def resolve(
-        self, _: object, host: str, port: int = 0, family: object = None
-    ) -> list[ResolveResult]:
+    async def __call__(self, host: str) -> list[str]:
         address = self.addresses[min(self.asked, len(self.addresses) - 1)]
         self.asked += 1
-        return [
-            ResolveResult(
-                hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0
-            )
-        ]
+        return [address]
 
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Rebinding:
     names = Rebinding("127.0.0.1")
-
-    async def resolve(self: object, *more: object) -> list[ResolveResult]:
-        return await names.resolve(self, *more)
-
-    monkeypatch.setattr(ThreadedResolver, "resolve", resolve)
+    monkeypatch.setattr(resolver, "look_up", names)
     return names
 
 

@@ -1,35 +1,24 @@
 """Which addresses of a provider's name are taken."""
 
-import socket
-
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from pacabench.proxy.resolver import CheckedResolver
 
 
-class Names(AbstractResolver):
+class Names:
     """A name server that says what it is told to, each time the next thing."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
-            for address in self.answers.pop(0)
-        ]
-
-    async def close(self) -> None:
-        self.answers.clear()
+    async def __call__(self, host: str) -> list[str]:
+        return self.answers.pop(0)
 
 
 async def addresses(answer: list[str], *, private: bool) -> list[str]:
     host = "api.example.com"
     resolver = CheckedResolver([host] if private else [], inner=Names(answer))
-    return [entry["host"] for entry in await resolver.resolve(host, 443)]
+    return list(await resolver.addresses(host))
 
 
 PRIVATE = ["10.1.2.3", "192.168.0.9", "172.16.0.1", "127.0.0.1", "::1", "fd12::1", "100.64.0.1"]

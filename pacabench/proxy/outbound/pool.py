@@ -98,42 +98,43 @@ class Session:
         if len(self._links) >= MAX_LINKS:
             raise UpstreamUnreachableError(f"the proxy has {MAX_LINKS} connections already")
         within_s = self._patience.connect_s
+        link = Link(self._patience.silence_s, self._links.discard)
+        self._links.add(link)
+        connected = False
         try:
             async with asyncio.timeout(within_s):
-                return await self._linked(origin)
+                await self._connect(link, origin)
+            connected = True
         except TimeoutError as error:
             text = f"{_UNREACHABLE}: {origin.authority}: no connection within {within_s:g} s"
             raise UpstreamUnreachableError(text) from error
         except (OSError, ValueError) as error:  # names that are none are of the second kind
             why = f"{origin.authority}: {error}"
             raise UpstreamUnreachableError(f"{_UNREACHABLE}: {why}") from error
+        finally:
+            if not connected:
+                self._links.discard(link)
+        return link
 
     async def close(self) -> None:
         """Close all connections, those in use too."""
         for pool in self._pools.values():
             pool.close()
-        for link in self._links:
+        for link in tuple(self._links):
             link.abort()
         for _ in range(_LAST_WORDS):
             if not self._links:
                 break
             await asyncio.sleep(0)
 
-    async def _linked(self, origin: Origin) -> Link:
+    async def _connect(self, link: Link, origin: Origin) -> None:
         sock = await dial(origin, self._resolver)
-        link = Link(self._patience.silence_s, self._links.discard)
-        self._links.add(link)
-        try:
-            await asyncio.get_running_loop().create_connection(
-                lambda: link,
-                sock=sock,  # closed by what takes it over, also where that fails
-                ssl=self._tls if origin.tls else None,
-                server_hostname=origin.host.rstrip(".") if origin.tls else None,
-            )
-        except BaseException:
-            self._links.discard(link)
-            raise
-        return link
+        await asyncio.get_running_loop().create_connection(
+            lambda: link,
+            sock=sock,  # closed by what takes it over, also where that fails
+            ssl=self._tls if origin.tls else None,
+            server_hostname=origin.host.rstrip(".") if origin.tls else None,
+        )
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:

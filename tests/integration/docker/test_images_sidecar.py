@@ -58,7 +58,7 @@ async def test_a_cache_that_cannot_be_written_is_an_error_with_its_name(
 
 def test_the_proxy_starts_from_byte_code_and_finds_its_libraries(image: str) -> None:
     code = (
-        "import sys, aiohttp, httptools, orjson, pacabench, pacabench.proxy.control as c;"
+        "import sys, httptools, yarl, orjson, pacabench, pacabench.proxy.control as c;"
         "print(pacabench.__version__, c.__cached__ is not None, *sorted({"
         "m.split('.')[0] for m in sys.modules} & {'docker', 'pydantic', 'typer', 'rich'}))"
     )

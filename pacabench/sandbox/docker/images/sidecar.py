@@ -38,12 +38,12 @@ PARTS = (
 )
 """Of the pacabench package: all that the proxy imports."""
 LIBRARIES: Mapping[str, str] = {
-    "aiohttp": "",
     "backports.zstd": 'python_version < "3.14"',
     "brotli": "",
     "httptools": "",
     "multidict": "",
     "orjson": "",
+    "yarl": "",
 }
 """What it needs, and where."""
 _DOCKERFILE = "sidecar/Dockerfile"

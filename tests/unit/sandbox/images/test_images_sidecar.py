@@ -28,7 +28,7 @@ def test_every_module_of_ours_that_the_proxy_imports_is_in_it() -> None:
 
 
 def test_every_library_that_the_proxy_imports_is_in_it() -> None:
-    found = {"aiohttp", "yarl", "httptools", "multidict", "orjson"}  # yarl comes with aiohttp
+    found = {"yarl", "httptools", "multidict", "orjson"}
     found |= {"brotli", "backports", "compression"}  # the last one comes with newer Pythons
     assert found >= {name.split(".")[0] for name in LIBRARIES}
     for path in (PACKAGE / "proxy").rglob("*.py"):

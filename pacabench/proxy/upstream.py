@@ -3,10 +3,10 @@
 ``outbound`` is the way over HTTP; ``scripted`` and replays have others, in process.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from pacabench.proxy.wire import Endpoint
 
@@ -67,6 +67,18 @@ class Chunks(Protocol):
         ...
 
 
+Take: TypeAlias = Callable[[bytes], bool]
+"""Takes a piece of a body, without waiting; false where it wants no more for now."""
+
+
+class Source(Protocol):
+    """What a body comes from, where it can be poured."""
+
+    async def pour(self, take: Take) -> bool:
+        """See :meth:`Reply.pour`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came back. ``chunks`` can be read once."""
@@ -75,6 +87,24 @@ class Reply:
     headers: Mapping[str, str]
     """Names ignore case."""
     chunks: Chunks
+    source: "Source | None" = None
+    """A quicker way to the same."""
+
+    async def pour(self, take: Take) -> bool:
+        """Give the body to ``take``, piece by piece as it comes, and return at its end.
+
+        Also where ``take`` wants no more for now: then with True, and it may be gone on with.
+
+        Raises:
+            UpstreamError: it breaks off.
+            Exception: whatever ``take`` raises; then the rest is lost.
+        """
+        if self.source is not None:
+            return await self.source.pour(take)
+        async for chunk in self.chunks:
+            if not take(chunk):
+                return True
+        return False
 
 
 async def error_head(reply: Reply) -> tuple[bytes, bool]:

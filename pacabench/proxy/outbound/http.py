@@ -112,7 +112,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
             link.let_go()
             raise
         self._link = link
-        return Reply(answer.status, answer.headers, answer)
+        return Reply(answer.status, answer.headers, answer, answer)
 
     async def __aexit__(
         self,

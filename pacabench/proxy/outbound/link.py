@@ -13,6 +13,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from multidict import CIMultiDict
 
 from pacabench.proxy.upstream import (
+    Take,
     UpstreamError,
     UpstreamSilentError,
     UpstreamUnreadableError,
@@ -40,11 +41,13 @@ class LinkLostError(UpstreamError):
 class Answer:
     """The reply to one request, while it comes in. Iterating it gives its body, once."""
 
-    __slots__ = ("_link", "_waiter", "ended", "headers", "held", "problem", "status")
+    __slots__ = ("_link", "_take", "_waiter", "ended", "headers", "held", "problem", "status")
 
     def __init__(self, link: "Link") -> None:
         self._link = link
         self._waiter: asyncio.Future[None] | None = None
+        self._take: Take | None = None
+        """Who gets what comes, while somebody waits in ``pour``."""
         self.status = 0
         """0 until the head is whole."""
         self.headers: CIMultiDict[str] = _NO_HEADERS
@@ -52,7 +55,7 @@ class Answer:
         """What came of the body and was not taken."""
         self.ended = False
         """All of the body is there."""
-        self.problem: UpstreamError | None = None
+        self.problem: Exception | None = None
         """Why no more will come; what is held is good all the same."""
 
     async def begun(self) -> None:
@@ -73,15 +76,58 @@ class Answer:
         """What came since the last time, as soon as there is something."""
         while True:
             if self.held:
-                chunk, self.held = self.held, b""
-                if self._link.is_held_up:
-                    self._link.read_on()
-                return chunk
+                return self._what_is_held()
             if self.ended:
                 raise StopAsyncIteration
             if self.problem is not None:
                 raise self.problem
             await self._news()
+
+    async def pour(self, take: Take) -> bool:
+        """See :meth:`~pacabench.proxy.upstream.Reply.pour`.
+
+        What comes while this waits goes to ``take`` inside the read that brought it: to wake a task
+        for each piece costs more than all else that is done for it.
+        """
+        while True:
+            if self.held:
+                if not take(self._what_is_held()):
+                    return True
+            elif self.ended:
+                return False
+            elif self.problem is not None:
+                raise self.problem
+            else:
+                self._take = take
+                try:
+                    await self._news()
+                    is_enough = self._take is None
+                finally:
+                    self._take = None
+                if is_enough and self.problem is None:
+                    return True
+
+    def came(self, body: bytes) -> None:
+        """Some of the body came. It is held where nobody takes it now."""
+        take, waiter = self._take, self._waiter
+        if take is None or waiter is None or waiter.done():
+            self.held = self.held + body if self.held else body
+            self.wake()
+            return
+        try:
+            if take(body):
+                return
+        except Exception as error:  # noqa: BLE001 - it is the taker's, who waits for it
+            self._link.abort()
+            self.problem = error
+        self._take = None
+        self.wake()
+
+    def _what_is_held(self) -> bytes:
+        chunk, self.held = self.held, b""
+        if self._link.is_held_up:
+            self._link.read_on()
+        return chunk
 
     async def aclose(self) -> None:
         """Nothing more will be taken; the link is let go of by whoever asked on it."""
@@ -242,7 +288,7 @@ class Link(asyncio.Protocol):
             self._take_body(answer)
         elif not answer.ended:
             self._bound(answer, len(data) if had_head else 0)
-        if answer.status:
+        if answer.ended or not had_head:
             answer.wake()
 
     # --- for the parser, inside feed_data ---
@@ -307,7 +353,7 @@ class Link(asyncio.Protocol):
             body = b"".join((body, *self._more))
             self._more.clear()
         self._framing_bytes = 0
-        answer.held = answer.held + body if answer.held else body
+        answer.came(body)
         if len(answer.held) > HELD_BYTES and not self.is_held_up and not answer.ended:
             assert self._transport is not None
             self.is_held_up = True

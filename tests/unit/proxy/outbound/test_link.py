@@ -363,6 +363,102 @@ class TestPressure:
         assert wire.is_aborted
 
 
+class TestPouring:
+    @given(
+        replies(),
+        st.lists(st.integers(0, 10_000), max_size=12) | st.just(range(10_000)),
+        st.lists(st.booleans(), min_size=1, max_size=7),
+    )
+    def test_a_body_cut_anywhere_and_stopped_anywhere_is_the_same_body(
+        self, it: Written, places: Sequence[int], wants: Sequence[bool]
+    ) -> None:
+        async def work() -> None:
+            got: list[bytes] = []
+
+            def take(piece: bytes) -> bool:
+                got.append(piece)
+                return wants[len(got) % len(wants)]
+
+            async def pour() -> None:
+                await answer.begun()
+                while await answer.pour(take):
+                    pass
+
+            link, _ = linked()
+            answer = link.ask(b"", b"")
+            pouring = asyncio.create_task(pour())
+            for number, data in enumerate(cut(it.raw, places)):
+                link.data_received(data)
+                if wants[number % len(wants)]:
+                    await asyncio.sleep(0)
+            if it.until_close:
+                link.connection_lost(None)
+            await pouring
+            assert b"".join(got) == it.body
+            assert answer.ended
+
+        run(work())
+
+    async def begun(self, take: Callable[[bytes], bool]) -> tuple[Link, Wire, asyncio.Task[bool]]:
+        link, wire, answer = await asked(HEAD + b"Content-Length: 10\r\n\r\n0")
+        pouring = asyncio.create_task(answer.pour(take))
+        await asyncio.sleep(0)
+        return link, wire, pouring
+
+    async def test_a_piece_is_there_when_its_read_is_over_and_wakes_nobody(self) -> None:
+        got: list[bytes] = []
+        link, _, pouring = await self.begun(lambda piece: not got.append(piece))
+        link.data_received(b"12")
+        link.data_received(b"34")
+        assert got == [b"0", b"12", b"34"]
+        link.data_received(b"56789")
+        assert await pouring is False
+        assert got[3:] == [b"56789"]
+
+    async def test_who_wants_no_more_gets_no_more_until_it_asks(self) -> None:
+        got: list[bytes] = []
+        link, _, pouring = await self.begun(lambda piece: got.append(piece) or len(got) < 2)
+        link.data_received(b"1")
+        link.data_received(b"2")
+        assert await pouring is True
+        assert got == [b"0", b"1"]
+
+    async def test_what_goes_wrong_there_is_raised_to_who_waits_and_closes_the_connection(
+        self,
+    ) -> None:
+        def take(piece: bytes) -> bool:
+            if piece == b"1":
+                raise ZeroDivisionError
+            return True
+
+        link, wire, pouring = await self.begun(take)
+        link.data_received(b"1")
+        assert wire.is_aborted
+        link.data_received(b"23456789")
+        with pytest.raises(ZeroDivisionError):
+            await pouring
+        assert not link.let_go()
+
+    async def test_after_a_cut_nothing_more_is_handed_on(self) -> None:
+        got: list[bytes] = []
+        link, _, pouring = await self.begun(lambda piece: not got.append(piece))
+        pouring.cancel()
+        link.data_received(b"1")
+        with pytest.raises(asyncio.CancelledError):
+            await pouring
+        link.data_received(b"2")
+        assert got == [b"0"]
+
+    async def test_a_reply_that_breaks_off_says_so_after_all_that_came(self) -> None:
+        got: list[bytes] = []
+        link, _, pouring = await self.begun(lambda piece: not got.append(piece))
+        link.data_received(b"1")
+        link.connection_lost(None)
+        with pytest.raises(UpstreamError, match="inside its reply"):
+            await pouring
+        assert got == [b"0", b"1"]
+
+
 def jamming(
     link: Link, wire: Wire, write: Callable[[bytes], None]
 ) -> Callable[[bytes | bytearray | memoryview], None]:

@@ -9,7 +9,7 @@ from types import TracebackType
 from yarl import URL
 
 from pacabench import __version__
-from pacabench.proxy.outbound.link import Answer, Link, LinkLostError
+from pacabench.proxy.outbound.link import Link, LinkLostError
 from pacabench.proxy.outbound.origin import Origin
 from pacabench.proxy.outbound.pool import Pool, Session
 from pacabench.proxy.sigv4 import Credentials, signed_headers
@@ -105,7 +105,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         return await self._asked(await self._pool.dial())
 
     async def _asked(self, link: Link) -> Reply:
-        answer: Answer = link.ask(self._head, self._body)
+        answer = link.ask(self._head, self._body)
         try:
             await answer.begun()
         except BaseException:

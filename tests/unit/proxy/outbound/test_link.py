@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pacabench.proxy.outbound.answer import Answer
 from pacabench.proxy.outbound.link import (
     HELD_BYTES,
     MAX_FRAMING_BYTES,
     MAX_HEAD_BYTES,
     MAX_HEADERS,
     PIECE_BYTES,
-    Answer,
     Link,
     LinkLostError,
 )

@@ -224,10 +224,12 @@ class Pacer:
                 self._serve()
             elif (why := await self._probe()) is not None:
                 self._still_down(why)
-            elif self._state == "down":
+            else:
                 # It can be reached. Whether it answers, the next call will show.
-                self._state = "trying"
-                self._trials = 1
+                if self._state == "down":
+                    self._state = "trying"
+                    self._trials = 1
+                # Also after a trial that came to nothing because its agent left.
                 self._tell("trying", self._why)
 
     def _still_down(self, why: str) -> None:

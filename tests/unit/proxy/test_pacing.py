@@ -194,6 +194,21 @@ class TestOutage:
         assert desk.probes == 0
         await desk.pacer.close()
 
+    async def test_a_trial_that_its_agent_left_does_not_keep_others_from_one(self) -> None:
+        """Whoever waits for word that calls may be tried would wait for ever."""
+        desk = Desk()
+        for turn in await desk.turns(3):
+            desk.pacer.failed(turn, "no")
+            desk.pacer.give_back(turn)
+        await until(lambda: desk.states == ["down"])
+        trial = await desk.pacer.turn("a")
+        assert trial.trial
+        desk.pacer.give_back(trial)  # neither answered nor failed
+        desk.down = None
+        await until(lambda: desk.states == ["down", "trying"])
+        assert (await desk.pacer.turn("a")).trial
+        await desk.pacer.close()
+
     async def test_with_no_call_to_try_it_is_probed(self) -> None:
         desk = Desk()
         for turn in await desk.turns(3):

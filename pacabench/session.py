@@ -217,6 +217,8 @@ async def _work(
         timeout_s=config.timeout_seconds,
         calls_of=ledger.calls_of,
         keep_log=job.store.keep_log,
+        keep_left=job.store.keep_left,
+        wanted=job.benchmark.wanted,
         waited_ms=ledger.waited_ms,
         over_budget=treasury.refusal_of,
         follow=ledger.follow if config.timeout_excludes_provider_wait else None,

@@ -13,6 +13,7 @@ from typing import Any, Self
 from pacabench.call_facts import MeteredFacts
 from pacabench.egress import CaseEgress
 from pacabench.errors import JournalError, UsageError
+from pacabench.left_files import LeftFiles
 from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall, Verdict
 from pacabench.owner import Owner, current_owner
 from pacabench.store.commit import GroupCommit
@@ -24,6 +25,8 @@ from pacabench.store.files import (
 )
 from pacabench.store.furnish import furnish
 from pacabench.store.journal import Journal
+from pacabench.store.left import FOLDER as LEFT
+from pacabench.store.left import keep_left
 from pacabench.store.lines import encode
 from pacabench.store.lock import RunLock, take_lock
 from pacabench.store.logs import keep_log
@@ -355,6 +358,14 @@ class RunStore:
             return None
         return await asyncio.to_thread(keep_log, self.run_dir, attempt_id, log, stderr)
 
+    async def keep_left(self, attempt_id: str, left: LeftFiles) -> str:
+        """Keep what an attempt's agent left in its work directory; the file's name.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        return await asyncio.to_thread(keep_left, self.run_dir, attempt_id, left)
+
     def close(self) -> None:
         """Write what waits and give the run back. Idempotent.
 
@@ -378,7 +389,7 @@ class RunStore:
         """Remove the run's directory, unless something in it tells of a case, a call or a fault."""
         told = any(
             path.stat().st_size
-            for name in (RESULTS, CALLS, EGRESS, JUDGE, "logs", "spool")
+            for name in (RESULTS, CALLS, EGRESS, JUDGE, LEFT, "logs", "spool")
             for path in _files(self.run_dir / name)
         )
         self.close()

@@ -110,7 +110,7 @@ def give(root: int, wanted: dict[str, Any], out: IO[bytes]) -> None:
 
 
 def take_in(root: int, files: list[tuple[str, int]], source: IO[bytes]) -> None:
-    """Make ``files`` below ``root``, out of their bytes in ``source``."""
+    """Make ``files`` below ``root``, out of their bytes in ``source``; ``name/`` is a directory."""
     for path, size in files:
         *folders, name = path.split("/")
         folder = os.dup(root)
@@ -119,6 +119,8 @@ def take_in(root: int, files: list[tuple[str, int]], source: IO[bytes]) -> None:
                 inner = _made(folder, part)
                 os.close(folder)
                 folder = inner
+            if not name:
+                continue
             file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
             with os.fdopen(file, "wb") as target:
                 left = size

@@ -14,6 +14,7 @@ from pacabench.left_files import MOST_DEPTH, MOST_NAME_CHARS, LeftFiles, Wanted,
 
 HEAD_BYTES = 32 * 1024**2
 """The most that the line with the names may have."""
+_CHUNK_BYTES = 1024**2
 _SHOWN_LEFT_OUT = 30
 _SHOWN_CHARS = 300
 
@@ -94,3 +95,25 @@ def collect(folder: Path, wanted: Wanted) -> LeftFiles:
         os.close(root)
     buffer.seek(0)
     return read_left(buffer, wanted)
+
+
+def save(source: IO[bytes], wanted: Wanted, into: Path) -> tuple[str, ...]:
+    """Write all that a keeper gave below ``into``, a directory of our own; what was left out.
+
+    Raises:
+        KeeperError: it is not whole, or not what was asked for.
+        OSError: it cannot be written.
+    """
+    given = read_head(source, wanted)
+    for name, size in given.files:
+        path = into / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            left = size
+            while left:
+                piece = source.read(min(left, _CHUNK_BYTES))
+                if not piece:
+                    raise KeeperError("its output ended early")
+                file.write(piece)
+                left -= len(piece)
+    return given.left_out

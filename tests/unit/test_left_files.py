@@ -114,7 +114,9 @@ def test_another_tar_is_refused(kind: bytes) -> None:
 def test_a_pattern_that_nobody_looked_for_is_refused() -> None:
     left = LeftFiles(("*.py", "out"), {"a.py": b"", "out/b": b""})
     assert list(left.choose(("out",)).files) == ["out/b"]
-    with pytest.raises(ValueError, match=r"\*\*: not looked for in this run, which kept \*.py, out"):
+    with pytest.raises(
+        ValueError, match=r"\*\*: not looked for in this run, which kept \*.py, out"
+    ):
         left.choose(("**",))
 
 

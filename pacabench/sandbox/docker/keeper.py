@@ -47,6 +47,8 @@ class KeeperRecipe:
     """Whose directory it is."""
     mapped: bool = False
     """The engine gives users of containers other numbers outside."""
+    spool_dir: Path | None = None
+    """Where what it gives is kept when it is much; None: where temporary files are."""
 
 
 class Keeper:
@@ -59,7 +61,9 @@ class Keeper:
         self._attachment: Attachment | None = None
         self._ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._line = bytearray()
-        self._said: IO[bytes] = tempfile.SpooledTemporaryFile(_HELD_BYTES)  # noqa: SIM115 - closed below
+        self._said: IO[bytes] = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - closed below
+            _HELD_BYTES, dir=_text(recipe.spool_dir)
+        )
         self._room = 0
         self._overflown = False
         self.volume = ""
@@ -107,8 +111,8 @@ class Keeper:
         self._attachment = await attach(self._engine, self._container, on_stdout=self._hear)
         await containers.start(self._engine, self._container, doing=_DOING)
 
-    async def put(self, files: Sequence[tuple[str, Path]]) -> None:
-        """Copy ``files`` (name, where it lies) into the directory.
+    async def put(self, files: Sequence[tuple[str, Path | None]]) -> None:
+        """Copy ``files`` (name, where it lies; None: a directory) into the directory.
 
         Raises:
             SandboxError: there is no room for them.
@@ -118,7 +122,8 @@ class Keeper:
         assert self._attachment is not None
         await self._say({"put": [(name, size) for name, _, size in sized]})
         for _, path, size in sized:
-            await self._write(path, size)
+            if path is not None:
+                await self._write(path, size)
         await first_of(asyncio.shield(self._ready), self._attachment.wait_ended())
         if not self._ready.done():
             raise SandboxError(f"the keeper ended early: {self._attachment.stderr_tail[-500:]}")
@@ -227,10 +232,14 @@ async def open_keeper(engine: Engine, recipe: KeeperRecipe) -> Keeper:
     return keeper
 
 
+def _text(path: Path | None) -> str | None:
+    return str(path) if path is not None else None
+
+
 def _script() -> str:
     script = resources.files("pacabench").joinpath("keeper_script.py")
     return script.read_text(encoding="utf-8")
 
 
-def _sized(files: Sequence[tuple[str, Path]]) -> list[tuple[str, Path, int]]:
-    return [(name, path, path.stat().st_size) for name, path in files]
+def _sized(files: Sequence[tuple[str, Path | None]]) -> list[tuple[str, Path | None, int]]:
+    return [(name, path, path.stat().st_size if path is not None else 0) for name, path in files]

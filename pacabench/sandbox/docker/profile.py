@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pacabench.config.prepare import PrepareConfig
 from pacabench.config.schema import SandboxConfig, SandboxProfile
 from pacabench.proxy.control import RUNTIME_DIR
 from pacabench.sandbox.docker.labels import opaque_name
@@ -21,6 +22,8 @@ _BYTES_PER_INODE = 4096
 _FEWEST_INODES = 1024
 _OWN_USER = "65532:65532"
 """Sidecar and lane holders. Agents never get this one."""
+PREPARE_UID = 65531
+"""Of commands that make data sets, and of nobody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,46 @@ def keeper_container(
             "MemorySwap": memory,
             "PidsLimit": 16,
             "Ulimits": [_ulimit("nofile", 256), _ulimit("core", 0)],
+        },
+    }
+
+
+def prepare_container(
+    *,
+    image: str,
+    command: Sequence[str],
+    env: Mapping[str, str],
+    volume: str,
+    area: str,
+    work_dir: str,
+    config: PrepareConfig,
+    labels: Mapping[str, str],
+) -> dict[str, Any]:
+    """A data set's ``prepare``: as an agent under ``strict``, and with no network by default."""
+    # What it writes to the volume is charged to it.
+    memory = config.memory + config.size
+    offline = {"NetworkMode": "none", "Dns": ["127.0.0.1"], "DnsSearch": ["."]}
+    return {
+        **_common(image, command, labels),
+        "Hostname": opaque_name(),
+        "WorkingDir": work_dir,
+        "Env": [f"{name}={value}" for name, value in env.items()],
+        "User": f"{PREPARE_UID}:{PREPARE_UID}",
+        "HostConfig": {
+            **_locked_down(),
+            **(offline if config.network == "none" else {"NetworkMode": "default"}),
+            "Mounts": [_volume(volume, area)],
+            "Tmpfs": {"/tmp": _tmpfs(config.size, uid=PREPARE_UID, mode="1777", flags="exec")},  # noqa: S108 - inside the container
+            "Memory": memory,
+            "MemorySwap": memory,
+            "NanoCpus": int(config.cpus * 1e9),
+            "PidsLimit": config.pids,
+            "OomScoreAdj": 500,
+            "Ulimits": [
+                _ulimit("nofile", _OPEN_FILES),
+                _ulimit("core", 0),
+                _ulimit("fsize", config.size),
+            ],
         },
     }
 

@@ -17,7 +17,7 @@ from pacabench.attempt import judge_answer
 from pacabench.benchmark import checkers_of
 from pacabench.cassette_choice import CassetteChoice
 from pacabench.checking import Checks
-from pacabench.config.evaluators import EvaluatorConfig, LlmJudgeConfig, every_part
+from pacabench.config.evaluators import EvaluatorConfig, LlmJudgeConfig
 from pacabench.config.load import LoadedConfig, load_config
 from pacabench.config.masking import hide_secrets
 from pacabench.errors import UsageError

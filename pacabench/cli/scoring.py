@@ -31,7 +31,6 @@ from pacabench.cli.progress import open_progress
 from pacabench.cli.runs import find, locate_runs
 from pacabench.config.evaluators import EvaluatorConfig
 from pacabench.errors import UsageError
-from pacabench.events import Event, Notice
 from pacabench.report.rescored import export_rescored, rescored_rows, rescored_view
 from pacabench.report.view import read_view
 from pacabench.rescore import RescoreRequest, rescore

@@ -13,7 +13,6 @@ from typing import Any, Self
 from pacabench.call_facts import MeteredFacts
 from pacabench.egress import CaseEgress
 from pacabench.errors import JournalError, UsageError
-from pacabench.left_files import LeftFiles
 from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall, Verdict
 from pacabench.owner import Owner, current_owner
 from pacabench.store.commit import GroupCommit
@@ -26,7 +25,6 @@ from pacabench.store.files import (
 from pacabench.store.furnish import furnish
 from pacabench.store.journal import Journal
 from pacabench.store.left import FOLDER as LEFT
-from pacabench.store.left import keep_left
 from pacabench.store.lines import encode
 from pacabench.store.lock import RunLock, take_lock
 from pacabench.store.logs import keep_log
@@ -357,14 +355,6 @@ class RunStore:
         if not log and not stderr:
             return None
         return await asyncio.to_thread(keep_log, self.run_dir, attempt_id, log, stderr)
-
-    async def keep_left(self, attempt_id: str, left: LeftFiles) -> str:
-        """Keep what an attempt's agent left in its work directory; the file's name.
-
-        Raises:
-            JournalError: it cannot be written.
-        """
-        return await asyncio.to_thread(keep_left, self.run_dir, attempt_id, left)
 
     def close(self) -> None:
         """Write what waits and give the run back. Idempotent.

@@ -6,7 +6,6 @@ A run has as many sessions as harnesses worked on it; ``run.py`` begins each one
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from pacabench.aio import finish
 from pacabench.attempt import Workshop, cancelled_result, run_attempt
@@ -40,7 +39,7 @@ from pacabench.sandbox.pool import SessionPool, most_sessions
 from pacabench.scheduler import Execute, Policy, Record, Schedule
 from pacabench.stats import Totals, add_up
 from pacabench.store import DecisionRecord
-from pacabench.store.left import keep_left
+from pacabench.store.left import keeper_of
 
 GRACE_S = 60.0
 """How long running cases may go on after a stop; less where `timeout_seconds` is less."""
@@ -219,7 +218,7 @@ async def _work(
         timeout_s=config.timeout_seconds,
         calls_of=ledger.calls_of,
         keep_log=job.store.keep_log,
-        keep_left=partial(asyncio.to_thread, keep_left, job.store.run_dir),
+        keep_left=keeper_of(job.store.run_dir),
         wanted=job.benchmark.wanted,
         waited_ms=ledger.waited_ms,
         over_budget=treasury.refusal_of,

@@ -3,6 +3,8 @@
 It is on disk before the answer is judged: whatever judges it again has the same files.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from pacabench.errors import JournalError
@@ -27,6 +29,15 @@ def keep_left(run_dir: Path, attempt_id: str, left: LeftFiles) -> str:
         raise file_error("make", folder, error) from error
     write_new(folder / name, pack_left(left))
     return name
+
+
+def keeper_of(run_dir: Path) -> Callable[[str, LeftFiles], Awaitable[str]]:
+    """:func:`keep_left` for an event loop, which a slow disk must not hold up."""
+
+    async def keep(attempt_id: str, left: LeftFiles) -> str:
+        return await asyncio.to_thread(keep_left, run_dir, attempt_id, left)
+
+    return keep
 
 
 def read_left(run_dir: Path, name: str) -> LeftFiles:

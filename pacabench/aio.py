@@ -7,6 +7,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+def running_time() -> float:
+    """Seconds on the running loop's clock, for deadlines: see :mod:`pacabench.standstill`."""
+    return asyncio.get_running_loop().time()
+
+
 async def finish(work: Coroutine[Any, Any, T]) -> T:
     """Run ``work`` to its end even when the caller is cancelled meanwhile.
 

@@ -138,8 +138,7 @@ def _own_checks() -> list[Check]:
 async def _engine_checks() -> list[Check]:
     try:
         async with open_engine(workers=2) as engine:
-            info: Mapping[str, Any] = await engine.call(lambda client: client.info())
-            version: Mapping[str, Any] = await engine.call(lambda client: client.version())
+            info, version = await engine.info(), await engine.version()
             where = await engine.call(lambda client: str(client.base_url))
             reachable = Check("engine", "reachable", "ok", os.environ.get("DOCKER_HOST") or where)
             return [

@@ -9,16 +9,22 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import docker
+import requests
+from docker.errors import APIError
 
 from pacabench.errors import SandboxError
 from pacabench.sandbox.docker.bridge import bridged
+from pacabench.sandbox.docker.connection import explain
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.framing import ENGINE_ERROR, STDERR, STDOUT, FrameReader
 from pacabench.sandbox.lines import LineBuffer, Tail
 
+_STREAM_TYPE = "application/vnd.docker."
+"""Of engines that do not switch protocols: ``raw-stream``, ``multiplexed-stream``."""
 OWN_OUTPUT_LIMIT_BYTES = 1024**3
 """For containers of our own, whose lines are read as they come: none may be dropped."""
 
@@ -175,14 +181,17 @@ async def attach(
     it comes. ``on_stdout`` gets stdout so, and then there are no lines to read.
 
     Raises:
-        SandboxError, EngineUnreachableError: as :meth:`Engine.call`.
+        SandboxError, EngineUnreachableError: as :meth:`Engine.call`, and where the engine refuses.
     """
     params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-    return await open_stream(
-        engine,
-        lambda client: client.attach_socket(container_id, params=params),
-        lambda: Attachment(limit_bytes=limit_bytes, on_stderr=on_stderr, on_stdout=on_stdout),
-    )
+    try:
+        return await open_stream(
+            engine,
+            lambda client: client.attach_socket(container_id, params=params),
+            lambda: Attachment(limit_bytes=limit_bytes, on_stderr=on_stderr, on_stdout=on_stdout),
+        )
+    except APIError as error:
+        raise explain(error, "attaching to a container") from error
 
 
 async def open_stream(
@@ -195,7 +204,7 @@ async def open_stream(
     Nothing may come on it before this returns.
 
     Raises:
-        SandboxError, EngineUnreachableError: as :meth:`Engine.call`.
+        SandboxError, EngineUnreachableError, APIError: as :meth:`Engine.call`.
     """
     sock = await engine.call(lambda client: plain_socket(ask(client)), dispose=socket.socket.close)
     try:
@@ -207,9 +216,16 @@ async def open_stream(
 
 
 def plain_socket(raw: Any) -> socket.socket:
-    """A plain socket that carries docker-py's ``raw`` stream, for asyncio to own."""
+    """A plain socket that carries docker-py's ``raw`` stream, for asyncio to own.
+
+    Raises:
+        ValueError: the engine answered with something else than a stream.
+    """
     response = getattr(raw, "_response", None)  # docker-py keeps it there; it owns the first socket
     release = response.close if response is not None else raw.close
+    if response is not None and not _is_stream(response):
+        release()
+        raise ValueError(f"status {response.status_code} in place of a stream")
     if not isinstance(raw, socket.SocketIO):
         return bridged(raw, release=release)
     # Nothing can have been read ahead into http.client's buffer: nothing runs yet that writes.
@@ -217,3 +233,9 @@ def plain_socket(raw: Any) -> socket.socket:
     release()
     sock.setblocking(False)
     return sock
+
+
+def _is_stream(response: requests.Response) -> bool:
+    """Whether an end of it is the container's: that of any other answer would be taken for it."""
+    kind = response.headers.get("Content-Type", "")
+    return response.status_code == HTTPStatus.SWITCHING_PROTOCOLS or kind.startswith(_STREAM_TYPE)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import docker
-import requests
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.tls import TLSConfig
@@ -49,7 +48,8 @@ def connect(*, version: str | None = None) -> docker.APIClient:
             with contextlib.closing(_client(where, DEFAULT_DOCKER_API_VERSION)) as client:
                 version = str(client.version(api_version=False)["ApiVersion"])
         return _client(where, version)
-    except (DockerException, requests.exceptions.RequestException, OSError) as error:
+    except (DockerException, OSError, ValueError, KeyError, TypeError) as error:
+        # What is no engine answers with something else: all of requests' errors are OSErrors.
         raise EngineUnreachableError(unreachable(error)) from error
 
 

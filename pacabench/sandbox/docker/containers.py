@@ -7,7 +7,6 @@ progress"); here they mean what they say.
 import asyncio
 import contextlib
 import functools
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,12 +16,14 @@ import docker
 import requests
 from docker.errors import APIError, NotFound
 
-from pacabench.errors import SandboxUnavailableError
+from pacabench.aio import running_time
+from pacabench.errors import SandboxError, SandboxUnavailableError
 from pacabench.sandbox.docker.connection import explain
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.labels import opaque_name
 
 REMOVE_WITHIN_S = 60.0
+KILL_WITHIN_S = 10.0
 _RETRY_EVERY_S = 0.2
 _AWAITED_S = 0.25
 """How long one of the engine's threads waits for an end: most come at once, and asking again and
@@ -49,29 +50,35 @@ class End:
 async def create(engine: Engine, body: Mapping[str, Any], *, doing: str) -> str:
     """Create a container with an opaque name; returns its id.
 
-    Shield it: cancelled, or with an engine that answers too late, the container is removed as soon
-    as there is one, but nobody waits for that.
+    Shield it: cancelled, or with an answer that comes too late, or cut, or never, the container is
+    removed as soon as there is one, but nobody waits for that.
 
     Raises:
         ImageError: its image is gone.
         SandboxError: the engine cannot make it.
     """
+    name = opaque_name()
 
     def make(client: docker.APIClient) -> str:
         create_from: Callable[..., Any] = client.create_container_from_config  # without a stub
-        return str(create_from(dict(body), opaque_name())["Id"])
+        return str(create_from(dict(body), name)["Id"])
+
+    def dispose(_: object = None) -> None:
+        engine.later(lambda client: discard(client, name))
 
     try:
-        return await engine.call(
-            make, dispose=lambda made: engine.later(lambda client: _discard(client, made))
-        )
+        return await engine.call(make, dispose=dispose)
     except APIError as error:
         raise explain(error, doing) from error
+    except SandboxError:
+        dispose()
+        raise
 
 
-def _discard(client: docker.APIClient, container_id: str) -> None:
+def discard(client: docker.APIClient, container: str) -> None:
+    """Remove a container by name or id, if that can be done at once."""
     with contextlib.suppress(APIError):
-        client.remove_container(container_id, v=True, force=True)
+        client.remove_container(container, v=True, force=True)
 
 
 async def start(engine: Engine, container_id: str, *, doing: str) -> None:
@@ -100,14 +107,24 @@ async def start(engine: Engine, container_id: str, *, doing: str) -> None:
 
 
 async def kill(engine: Engine, container_id: str) -> bool:
-    """Send SIGKILL. False: it was not running any more."""
-    try:
-        await engine.call(lambda client: client.kill(container_id), repeatable=True)
-    except APIError as error:
-        if error.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
-            return False
-        raise explain(error, "killing a container") from error
-    return True
+    """Send SIGKILL. False: it was not running any more.
+
+    Raises:
+        SandboxError: the engine cannot do it, and not a little later either.
+    """
+    deadline = running_time() + KILL_WITHIN_S
+    while True:
+        try:
+            await engine.call(lambda client: client.kill(container_id), repeatable=True)
+        except APIError as error:
+            if error.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
+                return False
+            # A removal or an end that is under way: engines have a 500 for some of these.
+            if running_time() > deadline:
+                raise explain(error, "killing a container") from error
+            await asyncio.sleep(_RETRY_EVERY_S)
+        else:
+            return True
 
 
 async def is_alive(engine: Engine, container_id: str) -> bool:
@@ -140,7 +157,7 @@ async def read_end(engine: Engine, container_id: str, *, within_s: float) -> End
         TimeoutError: it still runs.
         SandboxError: the engine does not tell.
     """
-    deadline = time.monotonic() + within_s
+    deadline = running_time() + within_s
     look, pause_s = functools.partial(_await_end, container_id, min(within_s, _AWAITED_S)), 0.1
     while True:
         try:
@@ -154,7 +171,7 @@ async def read_end(engine: Engine, container_id: str, *, within_s: float) -> End
             return None
         if not state["Running"]:
             return End(int(state["ExitCode"]), bool(state["OOMKilled"]))
-        if time.monotonic() > deadline:
+        if running_time() > deadline:
             raise TimeoutError
         await asyncio.sleep(pause_s)
         look, pause_s = functools.partial(_await_end, container_id, 0), min(2 * pause_s, 0.5)
@@ -194,14 +211,14 @@ async def until_gone(
     Raises:
         SandboxError: it does not pass.
     """
-    deadline = time.monotonic() + REMOVE_WITHIN_S
+    deadline = running_time() + REMOVE_WITHIN_S
     while True:
         try:
             await engine.call(work, repeatable=True)
         except NotFound:
             return
         except APIError as error:
-            if time.monotonic() > deadline:
+            if running_time() > deadline:
                 raise explain(error, doing) from error
             await asyncio.sleep(_RETRY_EVERY_S)
         else:

@@ -9,15 +9,17 @@ call that hangs.
 import asyncio
 import queue
 import threading
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import docker
 import requests
+from docker.errors import APIError
+from urllib3.exceptions import HTTPError
 
+from pacabench.aio import running_time
 from pacabench.errors import EngineUnreachableError, SandboxError
 from pacabench.sandbox.docker import connection
 
@@ -27,9 +29,24 @@ CALL_TIMEOUT_S = 60.0
 """For an ordinary call. Builds and pulls pass their own."""
 RETURN_GRACE_S = 30.0
 """How long an engine that was there may stay away (a restart) before the run is given up."""
-_PING_TIMEOUT_S = 20.0
+PING_TIMEOUT_S = 20.0
 _RETRY_EVERY_S = 0.5
 _TRIES = 3
+_BROKEN = (
+    requests.exceptions.ConnectionError,
+    requests.exceptions.ChunkedEncodingError,  # it ended in the middle of an answer
+    HTTPError,  # as above, of a stream
+    EngineUnreachableError,
+)
+_UNREADABLE = (
+    requests.exceptions.RequestException,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+)
+"""What docker-py, or whoever takes an answer apart, raises where it is not an engine's."""
 
 _Job = tuple["Future[Any]", Callable[[docker.APIClient], Any]]
 
@@ -49,7 +66,7 @@ class Engine:
         self,
         work: Callable[[docker.APIClient], T],
         *,
-        timeout_s: float = CALL_TIMEOUT_S,
+        timeout_s: float | None = None,
         dispose: Callable[[T], None] | None = None,
         repeatable: bool = False,
     ) -> T:
@@ -59,24 +76,30 @@ class Engine:
         they mean; :func:`~pacabench.sandbox.docker.connection.explain` words those that nobody
         expects. On cancellation the call goes on in its thread; ``dispose`` gets the result that
         nobody waits for any more. ``repeatable``: doing it twice is as good as once, so it is
-        done again when the engine was restarted meanwhile.
+        done again when the engine was restarted meanwhile, or its answer could not be read.
+        ``timeout_s``: :data:`CALL_TIMEOUT_S` where nothing is said.
 
         Raises:
             EngineUnreachableError: no engine answers, also after a wait.
-            SandboxError: no answer within ``timeout_s``, or the connection broke under the call;
-                it may still take effect.
+            SandboxError: no answer within ``timeout_s``, none that can be read, or the connection
+                broke under the call; it may still take effect.
         """
+        cause: Exception
+        within_s = CALL_TIMEOUT_S if timeout_s is None else timeout_s
         for tries_left in reversed(range(_TRIES if repeatable else 1)):
             try:
-                return await self._submit(work, timeout_s, dispose)
+                return await self._submit(work, within_s, dispose)
+            except APIError:
+                raise
             except requests.exceptions.Timeout as error:
                 raise SandboxError(f"the Docker Engine stopped answering ({error})") from error
-            except (requests.exceptions.ConnectionError, EngineUnreachableError) as error:
+            except _BROKEN as error:
                 await self._await_return(error)
-                if not tries_left:
-                    raise SandboxError(
-                        f"the connection to the Docker Engine broke ({error})"
-                    ) from error
+                what, cause = f"the connection to the Docker Engine broke ({error})", error
+            except _UNREADABLE as error:
+                what, cause = f"the Docker Engine's answer makes no sense ({error!r})", error
+            if not tries_left:
+                raise SandboxError(what) from cause
         raise AssertionError("unreachable")
 
     async def _submit(
@@ -121,9 +144,31 @@ class Engine:
             EngineUnreachableError: none does, or it does not let us in.
         """
         try:
-            await self.call(lambda client: client.ping(), timeout_s=_PING_TIMEOUT_S)
-        except SandboxError as error:
+            await self.call(lambda client: client.ping(), timeout_s=PING_TIMEOUT_S)
+        except (SandboxError, APIError) as error:
             raise EngineUnreachableError(connection.unreachable(error)) from error
+
+    async def info(self) -> dict[str, Any]:
+        """What it says of itself (``GET /info``).
+
+        Raises:
+            SandboxError: it does not tell.
+        """
+        return await self._about(lambda client: client.info())
+
+    async def version(self) -> dict[str, Any]:
+        """Its version (``GET /version``).
+
+        Raises:
+            SandboxError: it does not tell.
+        """
+        return await self._about(lambda client: client.version())
+
+    async def _about(self, ask: Callable[[docker.APIClient], Mapping[str, Any]]) -> dict[str, Any]:
+        try:
+            return dict(await self.call(ask, repeatable=True))
+        except APIError as error:
+            raise connection.explain(error, "asking the engine about itself") from error
 
     async def _await_return(self, error: Exception) -> None:
         """Wait for an engine that restarts.
@@ -134,19 +179,19 @@ class Engine:
         gone = error
         if not isinstance(gone, EngineUnreachableError):
             gone = EngineUnreachableError(connection.unreachable(error))
-        deadline = time.monotonic() + RETURN_GRACE_S
+        deadline = running_time() + RETURN_GRACE_S
         while self._version is not None:  # it was there
             if await self._answers():
                 return
-            if time.monotonic() > deadline:
+            if running_time() > deadline:
                 break
             await asyncio.sleep(_RETRY_EVERY_S)
         raise gone from error
 
     async def _answers(self) -> bool:
         try:
-            await self._submit(lambda client: client.ping(), _PING_TIMEOUT_S)
-        except (EngineUnreachableError, SandboxError, requests.exceptions.RequestException):
+            await self._submit(lambda client: client.ping(), PING_TIMEOUT_S)
+        except (SandboxError, APIError, *_BROKEN, *_UNREADABLE):
             return False
         return True
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import docker
 from docker.errors import APIError, NotFound
 
+from pacabench.errors import SandboxError
 from pacabench.proxy.control import SPOOL_FILE
 from pacabench.sandbox.docker.connection import explain
 from pacabench.sandbox.docker.engine import Engine
@@ -36,6 +37,10 @@ async def fetch_spool(engine: Engine, container_id: str, into: Path) -> bool:
         return False
     except APIError as error:
         raise explain(error, "reading a sidecar's spool") from error
+    except tarfile.TarError as error:
+        raise SandboxError(
+            f"reading a sidecar's spool: the engine gave no archive ({error})"
+        ) from error
     return True
 
 

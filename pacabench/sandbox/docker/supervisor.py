@@ -1,12 +1,11 @@
 """Keeps one sidecar running: when it dies, a fresh one with fresh lanes takes its place."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from pacabench.aio import finish, first_of
+from pacabench.aio import finish, first_of, running_time
 from pacabench.errors import PacabenchError, SandboxError, SandboxUnavailableError
 from pacabench.events import Notice
 from pacabench.sandbox.docker.runtime import Runtime, RuntimePlan, open_runtime
@@ -54,7 +53,7 @@ class Supervisor:
             raise
 
     def _note_death(self, why: str) -> None:
-        self._deaths.append(time.monotonic())
+        self._deaths.append(running_time())
         first, last = self._deaths[0], self._deaths[-1]
         if len(self._deaths) == MOST_DEATHS and last - first < DEATHS_WITHIN_S:
             raise SandboxUnavailableError(

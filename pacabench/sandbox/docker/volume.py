@@ -3,10 +3,11 @@
 No agent ever has it mounted.
 """
 
+import docker
 from docker.errors import APIError
 
 from pacabench.sandbox.docker.connection import explain
-from pacabench.sandbox.docker.containers import until_gone
+from pacabench.sandbox.docker.containers import discard, until_gone
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.labels import Role, RunLabels, opaque_name
 
@@ -27,11 +28,17 @@ async def make_volume(engine: Engine, labels: RunLabels) -> str:
 
 
 async def remove_volume(engine: Engine, name: str) -> None:
-    """Remove a volume once nothing uses it. Idempotent.
+    """Remove a volume, and what still has it mounted. Idempotent.
+
+    That is a holder of which nobody knows: the answer to its creation was lost.
 
     Raises:
         SandboxError: it stays in use.
     """
-    await until_gone(
-        engine, lambda client: client.remove_volume(name), doing="removing a sidecar's volume"
-    )
+
+    def work(client: docker.APIClient) -> None:
+        for left in client.containers(all=True, filters={"volume": name}):
+            discard(client, left["Id"])
+        client.remove_volume(name)
+
+    await until_gone(engine, work, doing="removing a sidecar's volume")

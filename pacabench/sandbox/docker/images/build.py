@@ -68,9 +68,9 @@ async def find_image(engine: Engine, reference: str) -> dict[str, Any] | None:
             raise ImageError(
                 f"image {reference!r}: {clean_line(error.explanation or '')}"
             ) from error
-        return found
+        return dict(found)  # what is none is no answer of an engine
 
-    return await engine.call(work)
+    return await engine.call(work, repeatable=True)
 
 
 async def build_image(
@@ -124,7 +124,7 @@ async def _limits(engine: Engine) -> "_ContainerLimits":
     Not a setting: enough for compilers, and too little to take the machine with it. Its CPU time
     gives way to whatever else wants some.
     """
-    info: Mapping[str, Any] = await engine.call(lambda client: client.info(), repeatable=True)
+    info = await engine.info()
     memory = int(info.get("MemTotal") or 0) * 3 // 4
     weight: _ContainerLimits = {"cpushares": _CPU_WEIGHT}
     return {**weight, "memory": memory, "memswap": memory} if memory else weight

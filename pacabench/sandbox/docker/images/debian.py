@@ -43,7 +43,7 @@ def debian_base_tag(architecture: str) -> str:
 
 async def engine_architecture(engine: Engine) -> str:
     """The engine's architecture in Go's words: ``amd64``, ``arm64``."""
-    return str((await engine.call(lambda client: client.version()))["Arch"])
+    return str((await engine.version())["Arch"])
 
 
 def why_not(architecture: str) -> str | None:

@@ -20,7 +20,7 @@ from pacabench.sandbox.docker.images.lock import content_lock
 from pacabench.sandbox.docker.images.output import clean_line
 from pacabench.sandbox.docker.images.platforms import Interpreter
 from pacabench.sandbox.docker.images.resources import content_key, read_resource
-from pacabench.sandbox.docker.labels import ROLE, Role, opaque_name, owner_labels
+from pacabench.sandbox.docker.labels import Role, RunLabels, opaque_name
 
 _SCRIPT = "agent-python/describe.py"
 _SHELL = (
@@ -91,7 +91,7 @@ def _run(client: docker.APIClient, image_id: str, script: str) -> bytes:
         entrypoint=["/bin/sh", "-c", _SHELL],
         user="65532:65532",
         working_dir="/",
-        labels={ROLE: Role.PROBE.value, **owner_labels(current_owner())},
+        labels=RunLabels("(images)", "", current_owner()).of(Role.PROBE),
         name=opaque_name(),
         host_config=client.create_host_config(
             network_mode="none",

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from docker.errors import APIError
+
+from pacabench.sandbox.docker.connection import explain
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.images.build import REPOSITORY
 
@@ -21,10 +24,16 @@ class ImageInfo:
 
 
 async def list_images(engine: Engine) -> list[ImageInfo]:
-    """Images of ours, the newest first. An image that lost its tag is no longer one."""
-    found = await engine.call(
-        lambda client: client.images(filters={"reference": f"{REPOSITORY}/*"})
-    )
+    """Images of ours, the newest first. An image that lost its tag is no longer one.
+
+    Raises:
+        SandboxError: the engine does not tell.
+    """
+    wanted = {"reference": f"{REPOSITORY}/*"}
+    try:
+        found = await engine.call(lambda client: client.images(filters=wanted), repeatable=True)
+    except APIError as error:
+        raise explain(error, "listing images") from error
     return sorted(
         (
             ImageInfo(

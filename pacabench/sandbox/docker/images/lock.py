@@ -7,16 +7,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pacabench.errors import ImageError
+
+WITHIN_S = 3 * 3600.0
+"""Longer than any build or pull may take: then its holder was stopped in the middle."""
 _POLL_S = 0.1
 
 
 @asynccontextmanager
 async def content_lock(cache_dir: Path, key: str) -> AsyncIterator[None]:
-    """Hold the lock of ``key``. Waits as long as another task or process holds it.
+    """Hold the lock of ``key``. Waits while another task or process holds it.
 
     ``flock`` belongs to the open file, so two tasks of one process exclude each other too, and the
     kernel drops it when its holder dies. The holder removes the file; who waited on the removed
     one sees that, and starts again with the new one.
+
+    Raises:
+        ImageError: it is held for longer than anything takes.
     """
     path = cache_dir / "locks" / f"{key}.lock"
     descriptor = await _acquire(path)
@@ -28,6 +35,17 @@ async def content_lock(cache_dir: Path, key: str) -> AsyncIterator[None]:
 
 
 async def _acquire(path: Path) -> int:
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            return await _await_turn(path)
+    except TimeoutError:
+        raise ImageError(
+            f"another process has held {path} for {WITHIN_S / 3600:g} hours; is it stopped? "
+            "`fuser -v` on that file names it"
+        ) from None
+
+
+async def _await_turn(path: Path) -> int:
     while True:
         descriptor = _open(path)
         try:

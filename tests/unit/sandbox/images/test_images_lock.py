@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from pacabench.errors import ImageError
+from pacabench.sandbox.docker.images import lock
 from pacabench.sandbox.docker.images.lock import content_lock
 
 _HOLDER = """
@@ -72,3 +76,13 @@ async def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
 async def _take(path: Path) -> None:
     async with content_lock(path, "key"):
         pass
+
+
+async def test_a_holder_that_was_stopped_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "WITHIN_S", 0.3)
+    async with content_lock(tmp_path, "key"):
+        with pytest.raises(ImageError, match=r"key\.lock.*is it stopped"):
+            async with content_lock(tmp_path, "key"):
+                pass

@@ -3,8 +3,8 @@
 Each message is one of the dataclasses below, its class name as ``"type"``. Both ends are ours and
 of the same version; a line that does not decode is an error and not ignored.
 
-    harness -> sidecar   Configure (first line), Bind, Unbind, Decision (to a Question), Answer (to
-                         a Find), Shutdown
+    harness -> sidecar   Configure (first line), Bind, Unbind, Ping, Decision (to a Question),
+                         Answer (to a Find), Shutdown
     sidecar -> harness   Ready, LaneUp, LaneDown, Done (echoes ``seq``), Question, Call, Egress,
                          Waited, Health, Notice, Taped, LeftOut, Find
 
@@ -118,6 +118,13 @@ class Unbind:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """Say that you live. One that does not is stuck, and its agents wait in vain."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """End in good order."""
 
@@ -145,7 +152,7 @@ class LaneDown:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Answers the Bind or Unbind with the same ``seq``."""
+    """Answers the Bind, Unbind or Ping with the same ``seq``."""
 
     seq: int
     error: str | None = None
@@ -252,6 +259,7 @@ Message: TypeAlias = (
     Configure
     | Bind
     | Unbind
+    | Ping
     | Shutdown
     | Ready
     | LaneUp

@@ -178,6 +178,8 @@ class Sidecar:
                 self._bind(message)
             elif isinstance(message, control.Unbind):
                 self._spawn(self._unbind(message))
+            elif isinstance(message, control.Ping):
+                self._channel.send(control.Done(message.seq))
             elif isinstance(message, control.Answer):
                 self._tape_link.take(message)
             elif isinstance(message, control.Decision):

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
 import orjson
 
-from pacabench.left_files import LeftFiles, Wanted
 from pacabench.model import JSON, CallRecord, ExitFacts, Usage
 from pacabench.protocol import MAX_LINE_BYTES
 from pacabench.sandbox.base import STDERR_KEPT_BYTES, CallSink, SandboxAgent, SandboxFacts
@@ -32,10 +31,10 @@ class Act:
     signal: int | None = None
     """It dies of this signal after writing."""
     out_of_memory: bool = False
+    failure: str | None = None
+    """What of the sandbox fails meanwhile."""
     calls: Sequence[CallRecord] = ()
     """LLM calls that it makes before it writes; their attempt id is filled in."""
-    leaves: Mapping[str, bytes] = field(default_factory=dict)
-    """Files, by name, that are in its work directory afterwards."""
 
     @classmethod
     def answers(cls, output: JSON, **more: Any) -> "Act":
@@ -154,6 +153,8 @@ class FakeSession:
         """Attempt ids that it was bound to, in order."""
         self.closed = False
         self.placed: dict[str, bytes] = {}
+        self.failure: str | None = None
+        """See ``Session``."""
         self._sandbox = sandbox
         self._bound: str | None = None
         self._output: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -161,7 +162,6 @@ class FakeSession:
         self._playing: set[asyncio.Task[None]] = set()
         self._stdout_bytes = 0
         self._stderr = ""
-        self._left: dict[str, bytes] = {}
 
     async def bind(self, attempt_id: str) -> None:
         """See ``Session``."""
@@ -183,6 +183,7 @@ class FakeSession:
         act = said if isinstance(said, Act) else Act(stdout=said)
         if last and not act.ends and not act.hangs:
             act = replace(act, exit_code=0)
+        self.failure = act.failure
         task = asyncio.create_task(self._play(act))
         self._playing.add(task)
         task.add_done_callback(self._playing.discard)
@@ -193,11 +194,6 @@ class FakeSession:
         if line is None:
             self._output.put_nowait(None)
         return line
-
-    async def take_left(self, wanted: Wanted) -> LeftFiles:
-        """See ``Session``. What the act leaves, whatever was wanted."""
-        await self.close()
-        return LeftFiles(wanted.patterns, dict(self._left))
 
     async def close(self) -> ExitFacts:
         """See ``Session``."""
@@ -226,7 +222,6 @@ class FakeSession:
         for call in act.calls:
             if self._bound is not None:
                 self._sandbox.on_call(replace(call, attempt_id=self._bound))
-        self._left |= act.leaves
         self._stderr += act.stderr
         self._stdout_bytes += len(act.stdout)
         for line in act.stdout.removesuffix(b"\n").split(b"\n") if act.stdout else ():

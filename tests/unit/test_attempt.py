@@ -192,6 +192,16 @@ class TestOutcomes:
         assert result.exit.killed
         assert not bench.sandbox.live
 
+    @pytest.mark.parametrize("act", [Act(hangs=True), Act.answers("no"), Act.fails("refused")])
+    async def test_nothing_is_held_against_an_agent_whose_sandbox_failed_meanwhile(
+        self, act: Act
+    ) -> None:
+        act = replace(act, failure="the sidecar is gone, in the middle of a case")
+        bench = Bench(playing(act), timeout_s=0.05)
+        result = await bench.attempt()
+        assert (result.outcome, result.error) == (Outcome.SANDBOX_ERROR, act.failure)
+        assert not bench.sandbox.live
+
     async def test_rate_limits_waited_out_in_vain_are_no_timeout(self) -> None:
         act = Act(hangs=True, calls=[FAILED_CALL])
         result = await Bench(playing(act), timeout_s=0.05).attempt()

@@ -10,7 +10,6 @@ from typing import Any
 
 from pacabench.aio import finish, settle
 from pacabench.errors import SandboxError
-from pacabench.left_files import LeftFiles, Wanted
 from pacabench.model import ExitFacts
 from pacabench.proxy.terms import FREE, Terms
 from pacabench.sandbox.base import STDOUT_LIMIT_BYTES
@@ -18,7 +17,6 @@ from pacabench.sandbox.docker import containers
 from pacabench.sandbox.docker.attach import Attachment, attach
 from pacabench.sandbox.docker.containers import SIGKILL, End
 from pacabench.sandbox.docker.engine import Engine
-from pacabench.sandbox.docker.keeper import Keeper, KeeperRecipe
 from pacabench.sandbox.docker.lanes import Lane
 from pacabench.sandbox.docker.runtime import Runtime
 from pacabench.sandbox.docker.services import Services
@@ -59,16 +57,15 @@ class DockerSession:
         self._services = services
         self._trouble: str | None = None
         """With a service."""
+        self._failure: str | None = None
         self._in_case = False
         self._asked_last = False
         self._container = ""
+        self._started = False
         self._attachment: Attachment | None = None
         self._watches: set[asyncio.Task[None]] = set()
         self.files_dir = ""
         """Where the agent finds its case's files."""
-        self._keeper: Keeper | None = None
-        self._wanted: Wanted | None = None
-        self._left: LeftFiles | SandboxError | None = None
         self._attempt: str | None = None
         self._unbinding = asyncio.Lock()
         self._closing = asyncio.Lock()
@@ -107,24 +104,6 @@ class DockerSession:
         """
         await self._services.start(self._lane, labels, self._key)
 
-    async def make_keeper(self, recipe: KeeperRecipe) -> str:
-        """The volume that is to be its agent's work directory; shield it, as :meth:`create`.
-
-        Raises:
-            SandboxError: the engine cannot make one.
-        """
-        self._keeper = Keeper(self._engine, recipe)
-        return await self._keeper.make_volume()
-
-    async def start_keeper(self) -> None:
-        """Have the volume outlive the agent; shield it. Nothing, where there is none.
-
-        Raises:
-            SandboxError: its keeper cannot be started.
-        """
-        if self._keeper is not None:
-            await self._keeper.start()
-
     async def create(self, body: Mapping[str, Any], *, doing: str) -> None:
         """Create and attach. Shield it, and close the session when it fails."""
         engine = self._engine
@@ -134,6 +113,7 @@ class DockerSession:
     async def run(self, *, doing: str) -> None:
         """Start what :meth:`create` made. Shield it, and close the session when it fails."""
         await containers.start(self._engine, self._container, doing=doing)
+        self._started = True
         watches = (self._watch_lane(), self._watch_services())
         self._watches = {asyncio.create_task(watch) for watch in watches}
 
@@ -152,11 +132,17 @@ class DockerSession:
         if self._trouble is not None:
             raise SandboxError(f"{self._trouble}, before the case was sent")
         self._in_case = True
+        self._failure = None
         if self._key is not None:
             self._attempt = attempt_id
             await self._runtime.sidecar.bind(
                 self._lane.lane_id, attempt_id, self._key, self._allow, self._terms
             )
+
+    @property
+    def failure(self) -> str | None:
+        """See :attr:`pacabench.sandbox.base.Session.failure`."""
+        return self._failure
 
     async def unbind(self) -> None:
         """See :meth:`pacabench.sandbox.base.Session.unbind`."""
@@ -171,8 +157,9 @@ class DockerSession:
                 return
             try:
                 await self._runtime.sidecar.unbind(self._lane.lane_id, self._attempt)
-            except SandboxError:
+            except SandboxError as error:
                 self._lane.spoiled = True
+                self._failure = f"{error}, in the middle of a case"
                 # The sidecar is dead; its supervisor delivers what it had noted.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_SALVAGE_WITHIN_S):
@@ -196,14 +183,6 @@ class DockerSession:
         """See :meth:`pacabench.sandbox.base.Session.read_line`."""
         return await self._attached().read_line()
 
-    async def take_left(self, wanted: Wanted) -> LeftFiles:
-        """See :meth:`pacabench.sandbox.base.Session.take_left`."""
-        self._wanted = wanted
-        await self.close()
-        if isinstance(self._left, LeftFiles):
-            return self._left
-        raise self._left or SandboxError("nothing was kept of what the agent left")
-
     async def close(self) -> ExitFacts:
         """See :meth:`pacabench.sandbox.base.Session.close`."""
         async with self._closing:
@@ -218,6 +197,8 @@ class DockerSession:
         unbinding = asyncio.create_task(self._unbind())
         try:
             end, killed = await self._end()
+            if self._started and end is None:
+                self._failure = "the agent's container was removed from outside, or never started"
             self._facts = self._as_facts(end, killed=killed)
             await self._check_foul_play(end, killed=killed)
             if in_case:
@@ -270,28 +251,16 @@ class DockerSession:
             try:
                 if self._container:
                     await containers.remove(self._engine, self._container)
-                await self._take()
             finally:
                 await self._services.remove()
         except SandboxError:
             self._lane.spoiled = True
             raise
         finally:
-            if self._keeper is not None:
-                await self._keeper.close()
             if self._attachment is not None:
                 await self._attachment.close()
             await unbinding
             await self._runtime.lanes.release(self._lane)
-
-    async def _take(self) -> None:
-        """Nobody is left in the container who could change what is read."""
-        if self._wanted is None or self._keeper is None:
-            return
-        try:
-            self._left = await self._keeper.take(self._wanted)
-        except SandboxError as error:
-            self._left = error
 
     def _as_facts(self, end: End | None, *, killed: bool) -> ExitFacts:
         attachment = self._attachment

@@ -4,6 +4,7 @@ The sidecar container is started here too: its provider keys go over its stdin a
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from pacabench.egress import EgressRecord
 from pacabench.errors import SandboxError
 from pacabench.model import CallRecord
 from pacabench.proxy import control
-from pacabench.proxy.control import Bind, Configure, Done, LaneDown, LaneUp, Unbind
+from pacabench.proxy.control import Bind, Configure, Done, LaneDown, LaneUp, Ping, Unbind
 from pacabench.proxy.pacing import State
 from pacabench.proxy.terms import FREE, Ask, Terms
 from pacabench.sandbox.base import SandboxContext
@@ -28,6 +29,10 @@ BIND_WITHIN_S = 20.0
 UNBIND_WITHIN_S = 45.0
 """Longer than the proxy's own patience with calls under way."""
 SHUTDOWN_WITHIN_S = 15.0
+PING_EVERY_S = 10.0
+PING_WITHIN_S = 20.0
+"""Then it is stuck: its agents' calls hang, and would be held against them."""
+_LAST_LOOK_S = 0.5
 _LOG_LIMIT_BYTES = 64 * 1024**2
 
 
@@ -59,13 +64,14 @@ class Sidecar:
         self._ready = asyncio.Event()
         self._seq = 0
         self._last_error = ""
-        self._reader: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Reads what it says, and asks now and then whether it lives."""
         self._deciding: set[asyncio.Task[None]] = set()
         self.lost = asyncio.Event()
         """The sidecar ended, or cannot be understood any more."""
 
     async def __aenter__(self) -> Self:
-        self._reader = asyncio.create_task(self._read())
+        self._tasks = {asyncio.create_task(self._read()), asyncio.create_task(self._keep_asking())}
         return self
 
     async def __aexit__(
@@ -74,8 +80,7 @@ class Sidecar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._reader is not None
-        await settle({self._reader, *self._deciding})
+        await settle({*self._tasks, *self._deciding})
         await self._tape_desk.close()
         self._give_up()
 
@@ -91,9 +96,9 @@ class Sidecar:
         Raises:
             SandboxError: it does not come up.
         """
-        await self._attachment.write(control.encode(configuration))
         try:
             async with asyncio.timeout(READY_WITHIN_S):
+                await self._attachment.write(control.encode(configuration))
                 await self._ready.wait()
         except TimeoutError:
             raise SandboxError(f"the sidecar was not ready within {READY_WITHIN_S:.0f} s") from None
@@ -141,9 +146,9 @@ class Sidecar:
 
     async def shut_down(self) -> None:
         """Ask it to end, and read what it still says."""
-        await self._attachment.write(control.encode(control.Shutdown()))
         try:
             async with asyncio.timeout(SHUTDOWN_WITHIN_S):
+                await self._attachment.write(control.encode(control.Shutdown()))
                 await self.lost.wait()
         except TimeoutError:
             self._last_error = "it did not end when asked"
@@ -175,13 +180,25 @@ class Sidecar:
         try:
             async with asyncio.timeout(within_s):
                 await self._attachment.write(control.encode(make(seq)))
-                return await reply
+                await asyncio.wait({reply})
         except TimeoutError:
-            self._last_error = f"it did not answer within {within_s:.0f} s"
-            self._give_up()  # stuck is as good as dead: it is replaced, its spool read
-            raise SandboxError(f"the sidecar is gone: {self.why}") from None
+            # Where it was the harness that did nothing for so long, the reply waits to be read.
+            await asyncio.wait({reply}, timeout=_LAST_LOOK_S)
         finally:
             self._replies.pop(seq, None)
+        if not reply.done():
+            self._last_error = f"it did not answer within {within_s:.0f} s"
+            self._give_up()  # stuck is as good as dead: it is replaced, its spool read
+            raise SandboxError(f"the sidecar is gone: {self.why}")
+        return reply.result()
+
+    async def _keep_asking(self) -> None:
+        """Find out that it is stuck before the agents' time is over."""
+        await self._ready.wait()
+        while not self.lost.is_set():
+            await asyncio.sleep(PING_EVERY_S)
+            with contextlib.suppress(SandboxError):
+                await self._request(Ping, within_s=PING_WITHIN_S)
 
     def _check_alive(self) -> None:
         if self.lost.is_set():

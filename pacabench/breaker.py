@@ -7,12 +7,12 @@ pause. Pure but for the clock; the scheduler asks it before each start.
 """
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from pacabench.aio import running_time
 from pacabench.model import CaseResult, Outcome
 
 Health: TypeAlias = Literal["up", "trying", "down"]
@@ -53,7 +53,7 @@ class Breaker:
         policy: the numbers.
         on_pause: told why, at each new reason.
         on_resume: told for how many seconds the run was paused.
-        clock: monotonic seconds.
+        clock: seconds that never go back; those of a standstill do not count.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Breaker:
         *,
         on_pause: Callable[[str], None] = lambda _: None,
         on_resume: Callable[[float], None] = lambda _: None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = running_time,
     ) -> None:
         self._policy = policy
         self._on_pause, self._on_resume = on_pause, on_resume

@@ -8,13 +8,12 @@ import contextlib
 import heapq
 import itertools
 import random
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from pacabench.aio import first_of, settle
+from pacabench.aio import first_of, running_time, settle
 from pacabench.breaker import Breaker, BreakerPolicy
 from pacabench.model import CaseResult, Outcome, PlannedAttempt, new_attempt_id
 
@@ -87,7 +86,7 @@ class _Item:
     excused: int = field(default=0, compare=False)
     """Attempts that an outage failed."""
     begun: float = field(default=0.0, compare=False)
-    """When its attempt began, by the monotonic clock."""
+    """When its attempt began, by the loop's clock, as the breaker's."""
     given_up: bool = field(default=False, compare=False)
     """Its retries are used up. An outage that comes to light later brings it back."""
 
@@ -246,7 +245,7 @@ class Schedule:
                 self._waiting.append(item)
                 heapq.heapify(self._waiting)
                 item = other
-        item.begun = time.monotonic()
+        item.begun = running_time()
         self._breaker.started(item.planned.attempt_id)
         return item
 

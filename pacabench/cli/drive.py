@@ -11,10 +11,13 @@ from pacabench.cli.options import LogFormat
 from pacabench.cli.progress import Progress, open_progress
 from pacabench.cli.signals import stop_on_signals
 from pacabench.errors import PacabenchError
-from pacabench.events import Listener
+from pacabench.events import Listener, Notice
 from pacabench.job import RunReport
 from pacabench.scheduler import Stop
+from pacabench.standstill import StandstillLoop
 
+WORTH_A_WORD_S = 3.0
+"""Of a standstill."""
 Work: TypeAlias = Callable[[Listener, Stop], Coroutine[Any, Any, RunReport]]
 """One of ``run.start_run``, ``resume_run``, ``retry_run`` with all else bound."""
 NameOf: TypeAlias = Callable[[str], str]
@@ -35,7 +38,8 @@ def drive(
         PacabenchError: as ``work`` does; with a note on how to go on when the run had begun.
     """
     configure_logs(log_format)
-    report = asyncio.run(_drive(work, name_of, quiet=quiet, log_format=log_format))
+    with asyncio.Runner(loop_factory=StandstillLoop) as runner:
+        report = runner.run(_drive(work, name_of, quiet=quiet, log_format=log_format))
     if report is None:
         return ExitCode.INTERRUPTED
     return conclude(report, quiet=quiet, log_format=log_format, fail_under=fail_under)
@@ -52,9 +56,26 @@ async def _drive(
     return report
 
 
+def _tell_of_standstills(listener: Listener) -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, StandstillLoop)
+
+    def tell(late_s: float) -> None:
+        if late_s >= WORTH_A_WORD_S:
+            text = (
+                f"the harness stood still for {late_s:.0f} s (suspended, or the machine was "
+                "overloaded); that counts for no timeout, but durations of cases that ran "
+                "meanwhile are too long"
+            )
+            loop.call_soon(listener, Notice("warning", text))
+
+    loop.clock.on_standstill = tell
+
+
 async def _until_done(work: Work, name_of: NameOf, progress: Progress) -> RunReport | None:
     """The report, or None when the second signal cut the run off."""
     stop = Stop()
+    _tell_of_standstills(progress)
     task = asyncio.create_task(work(progress, stop))
     with stop_on_signals(task, stop, progress.signalled):
         try:

@@ -206,3 +206,21 @@ def take_terminal() -> None:
     import termios  # noqa: PLC0415
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+class TestSuspended:
+    """Ctrl-Z, and `fg` when every deadline has long passed."""
+
+    def test_no_case_is_timed_out_by_it_and_it_is_said(self, slow: Any) -> None:
+        text = (slow.path / "pacabench.yaml").read_text()
+        slow.write("pacabench.yaml", text.replace("timeout_seconds: 30", "timeout_seconds: 4"))
+        process = started(slow)
+        process.send_signal(signal.SIGSTOP)
+        slow.open_gates()  # the agents answer now, and nobody listens
+        time.sleep(5)
+        process.send_signal(signal.SIGCONT)
+        ended = slow.ended(process)
+        assert ended.code == 0, ended.err
+        assert "the harness stood still for" in ended.err
+        outcomes = [json.loads(line)["result"]["outcome"] for line in slow.lines("r1")]
+        assert outcomes == ["passed"] * 8

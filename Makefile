@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 4
 
-.PHONY: help demo test unit check format bench bench-proxy gsm8k clean-venv
+.PHONY: help demo test unit check format bench bench-proxy gsm8k leaks clean-venv
 
 help:
 	@echo "make demo    run the quickstart: killed half-way, resumed, shown (no API key)"
@@ -14,6 +14,7 @@ help:
 	@echo "make check   format, lint, types, import layers"
 	@echo "make bench   cases/s in containers, large runs and inputs, durability: each against a reference"
 	@echo "make bench-proxy  what the proxy costs, against a bare relay and LiteLLM (ARGS=...)"
+	@echo "make leaks   1,000 cases in containers: what stays behind of them (ARGS=...)"
 	@echo "make gsm8k   all of GSM8K (DATA=test.jsonl) against a provider that keeps books"
 
 $(STAMP): pyproject.toml
@@ -59,6 +60,10 @@ bench: $(STAMP)
 
 bench-proxy: $(STAMP)
 	$(BIN)/python benchmarks/proxy_overhead.py $(ARGS)
+
+leaks: $(STAMP)
+	@images/prepare-machine
+	$(BIN)/python benchmarks/leaks.py $(ARGS)
 
 gsm8k: $(STAMP)
 	@images/prepare-machine

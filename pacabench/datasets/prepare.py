@@ -1,8 +1,8 @@
-"""``prepare`` on the host: the user's own command that makes a data set.
+"""``prepare``: the user's own command that makes a data set.
 
-Only where the user says so, or where there are no containers: it has the user's rights, in the
-project's directory. It runs once, and again when the command, a file that the command names or the
-data themselves have changed.
+It is trusted: it runs on this machine with the user's rights, in the project's directory, and what
+it reads is the user's business. It runs once, and again when the command, a file that the command
+names or the data themselves have changed.
 """
 
 import contextlib
@@ -14,20 +14,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pacabench.config.prepare import PrepareConfig
-from pacabench.datasets.base import Contain, Place, Unprepared, printable
+from pacabench.datasets.base import Place
 from pacabench.datasets.command import locked, run_command
 from pacabench.datasets.local import data_files
-from pacabench.datasets.narration import Narration
 from pacabench.errors import DatasetError
 
-
-def container_for(wanted: Unprepared, place: Place) -> Contain | None:
-    """What prepares it in a container; None: it is prepared on this machine."""
-    return place.contain if wanted.config.where == "container" else None
+TIMEOUT_S = 3600.0
 
 
-def prepare(config: PrepareConfig, source: Path, place: Place) -> None:
+def prepare(command: str, source: Path, place: Place, *, timeout_s: float = TIMEOUT_S) -> None:
     """Run ``command`` in the project, unless it was run for exactly this state before.
 
     ``PACABENCH_DATASET_PATH`` in its environment is the absolute path of ``source``, which it may
@@ -37,7 +32,6 @@ def prepare(config: PrepareConfig, source: Path, place: Place) -> None:
     Raises:
         DatasetError: it failed, was killed or did not end in time; with the end of its output.
     """
-    command, timeout_s = config.command, config.timeout_seconds
     stamps = place.cache / "prepare"
     try:
         stamps.mkdir(parents=True, exist_ok=True)
@@ -45,13 +39,15 @@ def prepare(config: PrepareConfig, source: Path, place: Place) -> None:
         with locked(lock, "prepare", timeout_s, place.cancelled):
             if (stamps / _digest(command, source, place.project)).exists():
                 return
-            _run(config, source, place)
+            _run(command, source, place, timeout_s)
             (stamps / _digest(command, source, place.project)).touch()
     except OSError as error:
         raise DatasetError(f"prepare: {error}") from error
 
 
-def prepared_copy(config: PrepareConfig, folder: Path, place: Place) -> Path:
+def prepared_copy(
+    command: str, folder: Path, place: Place, *, timeout_s: float = TIMEOUT_S
+) -> Path:
     """``folder``, which is fetched and never changes, as ``command`` makes a copy of it.
 
     The copy is made once for each content and command; one that was cut off is made anew.
@@ -59,7 +55,6 @@ def prepared_copy(config: PrepareConfig, folder: Path, place: Place) -> Path:
     Raises:
         DatasetError: as for :func:`prepare`.
     """
-    command, timeout_s = config.command, config.timeout_seconds
     key = _state(command, folder.absolute(), _named_files(command, place.project))
     copy = place.cache / "prepared" / key
     done = copy.with_suffix(".done")
@@ -68,7 +63,7 @@ def prepared_copy(config: PrepareConfig, folder: Path, place: Place) -> Path:
             if not done.exists():
                 shutil.rmtree(copy, ignore_errors=True)
                 shutil.copytree(folder, copy, symlinks=True)
-                _run(config, copy, place)
+                _run(command, copy, place, timeout_s)
                 done.touch()
     except OSError as error:
         raise DatasetError(f"prepare: {error}") from error
@@ -105,23 +100,19 @@ def _named_files(command: str, project: Path) -> list[Path]:
     return files
 
 
-def _run(config: PrepareConfig, source: Path, place: Place) -> None:
-    command = config.command
-    why = "" if config.where == "host" else ", because the process sandbox has no containers"
-    place.tell(f"prepare runs on this machine, with your rights{why}: {printable(command)}")
-    narration = Narration(place.tell)
+def _run(command: str, source: Path, place: Place, timeout_s: float) -> None:
     ended = run_command(
         ["/bin/sh", "-c", command],
         what="prepare",
         cwd=place.project,
-        env=_environment({**place.environ, **config.env}, source),
-        timeout_s=config.timeout_seconds,
+        env=_environment(place.environ, source),
+        timeout_s=timeout_s,
         cancelled=place.cancelled,
-        hear=narration.feed,
     )
-    narration.finish()
     if ended.code != 0:
         raise DatasetError(f"prepare failed with {ended.how}: {command}{ended.tail}")
+    if ended.tail:
+        place.tell(f"prepare said: {command}{ended.tail}")
 
 
 def _environment(environ: Mapping[str, str], source: Path) -> dict[str, str]:

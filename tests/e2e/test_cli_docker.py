@@ -104,29 +104,39 @@ class TestWithEngine:
         assert "did not hold `first` as promised" in boxed.run("show", run_id).out
         assert "docker, weak" in boxed.run("show").out
 
-    def test_clean_takes_what_a_dead_run_left_and_nothing_of_a_live_one(
+    def test_runs_side_by_side_do_not_disturb_each_other_and_the_next_one_reaps_the_dead(
         self, boxed: Any, containers: Callable[[str], list[str]]
     ) -> None:
+        """Two at a time on one engine, one of them killed; the next run, and `clean`, see to it."""
         boxed.cases(
             {"case_id": "quick", "input": "one", "expected": "one"},
             {"case_id": "long", "input": "two", "expected": "two", "sleep_s": 25},
         )
-        dead, live = (f"cli-{uuid.uuid4().hex[:8]}" for _ in range(2))
-        killed = boxed.start("run", "-q", "--run-id", dead, "-a", "first")
-        boxed.wait_for_results(dead, 1, within_s=300)
+        dead, live, third = (f"cli-{uuid.uuid4().hex[:8]}" for _ in range(3))
+        killed, goes_on = (
+            boxed.start("run", "-q", "--run-id", run_id, "-a", "first") for run_id in (dead, live)
+        )
+        for run_id in (dead, live):
+            boxed.wait_for_results(run_id, 1, within_s=300)
         killed.kill()
         boxed.ended(killed)
         assert containers(dead)
-        goes_on = boxed.start("run", "-q", "--run-id", live, "-a", "first")
-        boxed.wait_for_results(live, 1, within_s=300)
+        killed = boxed.start("run", "-q", "--run-id", third, "-a", "first")
+        boxed.wait_for_results(third, 1, within_s=300)
+        assert containers(dead) == []
+        killed.kill()
+        boxed.ended(killed)
+        assert containers(third)
         cleaned = boxed.run("clean")
         assert cleaned.code == 0, cleaned.err
-        assert containers(dead) == []
+        assert containers(third) == []
+        assert f"run {live}" not in cleaned.out
         ended = boxed.ended(goes_on, within_s=300)
         assert (ended.code, ended.err) == (0, "")
-        assert "2 passed" in ended.out
-        assert f"run {live}" not in cleaned.out
-        assert dead not in boxed.run("clean", "--dry-run").out
+        results = [json.loads(line)["result"] for line in boxed.lines(live)]
+        assert [(it["outcome"], it["number"]) for it in results] == [("passed", 1)] * 2
+        assert containers(live) == []
+        assert third not in boxed.run("clean", "--dry-run").out
 
     def test_doctor_finds_all_that_a_run_needs(self, boxed: Any) -> None:
         ended = boxed.run("doctor", "--json", OPENAI_API_KEY="sk-never-shown")

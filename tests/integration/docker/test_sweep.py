@@ -224,6 +224,29 @@ async def test_what_another_machine_made_is_left_only_when_it_is_long_abandoned(
     await remove_session(engine, elsewhere)
 
 
+async def test_whose_process_id_was_used_again_is_dead_and_only_that_is_removed(
+    rig: Rig, engine: Engine
+) -> None:
+    """The same host, boot and pid as this process; only the start differs."""
+    me = current_owner()
+    mine = RunLabels(rig.run_id, str(rig.folder), me)
+    dead = RunLabels(f"{rig.run_id}-dead", "", replace(me, started=me.started - 5))
+    boot = RunLabels(f"{rig.run_id}-boot", "", replace(me, boot="0" * 16))
+    elsewhere = RunLabels(f"{rig.run_id}-far", "", replace(me, machine="f" * 16, host="far"))
+    for each in (mine, dead, boot, elsewhere):
+        await make_volume(engine, each)
+    try:
+        swept = await sweep(engine, listener=rig.events.append)
+        assert {dead.run_id, boot.run_id} <= {left.run_id for left in swept}
+        for gone in (dead, boot):
+            assert await left_over(engine, gone.run_id) == []
+        for kept in (mine, elsewhere):
+            assert len(await left_over(engine, kept.run_id)) == 1
+    finally:
+        for each in (mine, dead, boot, elsewhere):
+            await remove_session(engine, each)
+
+
 async def test_only_ones_own_session_is_removed(rig: Rig, engine: Engine) -> None:
     mine = RunLabels(rig.run_id, str(rig.folder), current_owner())
     other = RunLabels(rig.run_id, str(rig.folder), current_owner())

@@ -5,7 +5,7 @@ nobody asked for.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pacabench.proxy.client import Client
@@ -40,7 +40,7 @@ class Handover:
 
     def __init__(self, parties: Parties) -> None:
         self._parties = parties
-        self._draft, self._tape = parties.draft, parties.tape
+        self._client, self._draft, self._tape = parties.client, parties.draft, parties.tape
         self._scrubber = _NOTHING_TO_HIDE
         self._sieve: Filter | None = None
         self.sent_at = time.perf_counter()
@@ -56,23 +56,57 @@ class Handover:
             DrainOver: the agent left, and the reply is longer than is read for its usage alone.
             UpstreamError: the reply broke off.
         """
-        client, decoder = self._parties.client, self._begun(reply, asked_usage=asked_usage)
-        most_missed = self._parties.patience.drain_bytes
-        if head:
-            for piece in (self._plain(head),) if decoder is None else self._decoded(decoder, head):
-                client.write(piece)
-        async for chunk in reply.chunks:
-            pieces = (self._plain(chunk),) if decoder is None else self._decoded(decoder, chunk)
-            for piece in pieces:
-                if not client.write(piece):
-                    await client.caught_up()
-            if client.missed_bytes > most_missed:
-                raise DrainOver
+        decoder = self._begun(reply, asked_usage=asked_usage)
+        if decoder is None:
+            if head and not self._take(head):
+                await self._client.caught_up()
+            while await reply.pour(self._take):
+                await self._client.caught_up()
+        else:
+            await self._pass_decoded(reply, head, decoder)
         self._finish()
+
+    async def _pass_decoded(self, reply: Reply, head: bytes, decoder: BodyDecoder) -> None:
+        """The same for a body that is coded: of a few bytes much can come, which has to wait."""
+        if head:
+            await self._decode(decoder, head)
+        async for chunk in reply.chunks:
+            await self._decode(decoder, chunk)
+
+    async def _decode(self, decoder: BodyDecoder, chunk: bytes) -> None:
+        draft, client = self._draft, self._client
+        if draft.ttft_ms is None:
+            draft.ttft_ms = (time.perf_counter() - self.sent_at) * 1000
+        draft.response_bytes += len(chunk)
+        for piece in decoder.feed(chunk):
+            if not client.write(self._noted(self._scrubber.feed(piece))):
+                await client.caught_up()
+            self._end_drain()
+        if decoder.problem is not None:
+            raise UpstreamUnreadableError(f"the provider's reply {decoder.problem}")
+
+    def _take(self, chunk: bytes) -> bool:
+        """Hand on a chunk off the wire; False where the agent should catch up first.
+
+        Nearly all chunks are events of streams, so what is done for each is written out here.
+        """
+        draft, client = self._draft, self._client
+        if draft.ttft_ms is None:
+            draft.ttft_ms = (time.perf_counter() - self.sent_at) * 1000
+        draft.response_bytes += len(chunk)
+        piece = self._scrubber.feed(chunk)
+        if self._tape is not None and piece:
+            self._tape.took(piece)
+        if self.meter is not None:
+            self.meter.feed(piece)
+        goes_on = client.write(piece if self._sieve is None else self._sieve.feed(piece))
+        if client.missed_bytes:
+            self._end_drain()
+        return goes_on
 
     def _finish(self) -> None:
         """All of the reply is there."""
-        client = self._parties.client
+        client = self._client
         if rest := self._scrubber.finish():
             client.write(self._noted(rest))
         if self._tape is not None:
@@ -95,27 +129,12 @@ class Handover:
         shown = provider.guard.reply_headers(headers, wire.reply_headers, resized=resized)
         if self._tape is not None:
             self._tape.replied(reply.status, shown, asked_usage=asked_usage)
-        self._parties.client.start(reply.status, shown, events=events)
+        self._client.start(reply.status, shown, events=events)
         return decoder
 
-    def _plain(self, chunk: bytes) -> bytes:
-        """What the agent gets for a chunk off the wire: its plain text without keys."""
-        draft = self._draft
-        if draft.ttft_ms is None:
-            draft.ttft_ms = (time.perf_counter() - self.sent_at) * 1000
-        draft.response_bytes += len(chunk)
-        return self._noted(self._scrubber.feed(chunk))
-
-    def _decoded(self, decoder: BodyDecoder, chunk: bytes) -> Iterator[bytes]:
-        """The same for a chunk of a reply that is coded."""
-        draft = self._draft
-        if draft.ttft_ms is None:
-            draft.ttft_ms = (time.perf_counter() - self.sent_at) * 1000
-        draft.response_bytes += len(chunk)
-        for piece in decoder.feed(chunk):
-            yield self._noted(self._scrubber.feed(piece))
-        if decoder.problem is not None:
-            raise UpstreamUnreadableError(f"the provider's reply {decoder.problem}")
+    def _end_drain(self) -> None:
+        if self._client.missed_bytes > self._parties.patience.drain_bytes:
+            raise DrainOver
 
     def _noted(self, piece: bytes) -> bytes:
         """A copy to tape and meter; what may go on to the agent."""

@@ -215,7 +215,7 @@ class UsageChunkFilter:
 
     def feed(self, chunk: bytes) -> bytes:
         """The events that ``chunk`` completes, without the usage chunk."""
-        if self._splitter.is_whole(chunk) and _has_no_usage(chunk):
+        if self._splitter.is_whole(chunk) and (b'"usage"' not in chunk or _has_no_usage(chunk)):
             self._dropped = False
             return chunk
         return b"".join(self._kept(event) for event in self._splitter.feed(chunk))
@@ -232,8 +232,7 @@ class UsageChunkFilter:
 
 def _has_no_usage(events: bytes) -> bool:
     """Whether none of ``events`` has any, but for what some write into each: that there is none."""
-    there = events.count(b'"usage"')
-    return not there or there == events.count(b'"usage":null')
+    return events.count(b'"usage"') == events.count(b'"usage":null')
 
 
 def _is_usage_chunk(data: bytes | None) -> bool:

@@ -15,7 +15,7 @@ _DECODER = json.JSONDecoder()
 
 def json_object(data: bytes) -> dict[str, Any] | None:
     """The object in ``data``, or None where it is something else."""
-    if not data.lstrip().startswith(b"{"):
+    if data[:1] != b"{" and data.lstrip()[:1] != b"{":
         return None
     try:
         found = orjson.loads(data)

@@ -6,14 +6,15 @@ The only place where an agent's failure becomes data.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pacabench.agent import MOST_TIMES_OVER, Countdown, Reply, ask, drain
 from pacabench.aio import finish
 from pacabench.datasets.case_files import read_files
 from pacabench.errors import EvaluatorError, ProviderError, SandboxError
 from pacabench.evaluators.base import Evaluator
-from pacabench.evaluators.desk import ATTEMPT
+from pacabench.evaluators.desk import ATTEMPT, LEFT
+from pacabench.left_files import LeftFiles, Wanted
 from pacabench.model import (
     JSON,
     BudgetScope,
@@ -41,6 +42,9 @@ OverBudgetOf = Callable[[str], tuple[BudgetScope, str] | None]
 KeepLog = Callable[[str, bytes, str], Awaitable[str | None]]
 """Keeps an attempt's log and stderr; returns the file's name, None where there was nothing."""
 
+KeepLeft = Callable[[str, LeftFiles], Awaitable[str]]
+"""Keeps what an attempt's agent left; returns the file's name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
@@ -53,6 +57,9 @@ class Workshop:
     timeout_s: float
     calls_of: CallsOf
     keep_log: KeepLog
+    keep_left: KeepLeft | None = None
+    wanted: Mapping[str, Wanted] = field(default_factory=dict)
+    """By data set, what its evaluator wants of what agents leave."""
     waited_ms: WaitedOf = lambda _: None
     over_budget: OverBudgetOf = lambda _: None
     follow: Follow | None = None
@@ -69,6 +76,7 @@ class _Facts:
     calls: Sequence[CallRecord]
     provider_wait_ms: float | None = None
     over_budget: tuple[BudgetScope, str] | None = None
+    left: LeftFiles | None = None
 
 
 async def run_attempt(planned: PlannedAttempt, workshop: Workshop) -> CaseResult:
@@ -90,6 +98,9 @@ async def run_attempt(planned: PlannedAttempt, workshop: Workshop) -> CaseResult
     log = await workshop.keep_log(
         planned.attempt_id, facts.reply.log, facts.exit.stderr_tail if facts.exit else ""
     )
+    left = None
+    if facts.left is not None and workshop.keep_left is not None:
+        left = await workshop.keep_left(planned.attempt_id, facts.left)
     outcome, error_text, evaluation = await _judge(planned, facts, workshop)
     if outcome is Outcome.EVALUATOR_ERROR and (
         refused := workshop.over_budget(planned.attempt_id)
@@ -105,6 +116,7 @@ async def run_attempt(planned: PlannedAttempt, workshop: Workshop) -> CaseResult
         facts=facts,
         evaluation=evaluation,
         log=log,
+        left=left,
     )
 
 
@@ -132,6 +144,7 @@ async def _use(
     worker = agent.sandbox.isolation == "worker"
     healthy = False
     exit_facts: ExitFacts | None = None
+    left: LeftFiles | None = None
     try:
         if not fresh and not await drain(session):
             await workshop.pool.close(session)
@@ -150,6 +163,9 @@ async def _use(
                 files=await _placed(session, planned.case, agent, workshop.timeout_s),
             )
             healthy = worker and reply.answer is not None
+            wanted = workshop.wanted.get(planned.key.dataset)
+            if wanted is not None and reply.answer is not None and reply.answer.error is None:
+                left = await finish(session.take_left(wanted))
         finally:
             if not healthy:
                 exit_facts = await workshop.pool.close(session)
@@ -171,6 +187,7 @@ async def _use(
         workshop.calls_of(attempt_id),
         workshop.waited_ms(attempt_id),
         workshop.over_budget(attempt_id),
+        left,
     )
 
 
@@ -210,7 +227,9 @@ async def _judge(
         return _blame(outcome, error, None, facts.calls)
     evaluator = workshop.evaluators[planned.key.dataset]
     attempt_id = planned.attempt_id
-    return await judge_answer(evaluator, planned.case, answer.output, facts.calls, attempt_id)
+    return await judge_answer(
+        evaluator, planned.case, answer.output, facts.calls, attempt_id, facts.left
+    )
 
 
 async def judge_answer(
@@ -219,9 +238,11 @@ async def judge_answer(
     output: JSON,
     calls: Sequence[CallRecord],
     attempt_id: str,
+    left: LeftFiles | None,
 ) -> tuple[Outcome, str | None, Evaluation | None]:
-    """What an answer is worth; ``calls`` are those of its attempt."""
+    """What an answer is worth; ``calls`` are those of its attempt, ``left`` what its agent left."""
     ATTEMPT.set(attempt_id)
+    LEFT.set(left)
     try:
         evaluation = await evaluator.evaluate(case, output)
     except (EvaluatorError, ProviderError) as problem:
@@ -320,6 +341,7 @@ def _result(
     facts: _Facts | None = None,
     evaluation: Evaluation | None = None,
     log: str | None = None,
+    left: str | None = None,
 ) -> CaseResult:
     answer = facts.reply.answer if facts else None
     return CaseResult(
@@ -335,6 +357,7 @@ def _result(
         duration_ms=duration_ms,
         exit=facts.exit if facts else None,
         log=log,
+        left=left,
         provider_wait_ms=facts.provider_wait_ms if facts else None,
         budget=facts.over_budget[0] if facts and facts.over_budget else None,
     )

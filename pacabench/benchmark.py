@@ -12,6 +12,7 @@ from typing import Any
 from pacabench.config.canonical import canonical
 from pacabench.config.evaluators import (
     CommandConfig,
+    EvaluatorConfig,
     LlmJudgeConfig,
     PythonConfig,
     every_part,
@@ -22,11 +23,13 @@ from pacabench.datasets.base import Dataset
 from pacabench.datasets.source import own_paths
 from pacabench.errors import ConfigError
 from pacabench.evaluators.base import Evaluator
+from pacabench.evaluators.command import wanted_files
 from pacabench.evaluators.desk import Desk
 from pacabench.evaluators.factory import CaseCheck, make_evaluator
 from pacabench.events import Listener
 from pacabench.judged_data import load_data, selected
 from pacabench.judging import judge_specs
+from pacabench.left_files import Wanted
 from pacabench.providers import clean_agent_env, clean_service_env, provider_specs
 from pacabench.proxy.control import ProviderSpec
 from pacabench.sandbox.base import SandboxAgent
@@ -61,6 +64,8 @@ class Benchmark:
     """Every judge, and the provider that is asked."""
     checkers: Mapping[CommandConfig, SandboxAgent]
     """Every program that looks at answers, as it goes into a sandbox."""
+    wanted: Mapping[str, Wanted]
+    """By data set, what its evaluator wants of what agents leave; not there: nothing."""
     providers: Sequence[ProviderSpec] = field(repr=False)
     default_provider: str
     notices: Sequence[str]
@@ -121,6 +126,8 @@ async def load_benchmark(
     notices = list(loaded.notices)
     agents = [_resolve(agent, loaded, notices) for agent in agent_configs]
     agents = _with_files(agents, dataset_configs, loaded)
+    wanted = {item.name: wanted_files(item.evaluator) for item in dataset_configs}
+    agents = _leaving(agents, [name for name, files in wanted.items() if files], loaded)
     checks = {
         item.name: CaseCheck(evaluators[item.name], _first(item, selection))
         for item in dataset_configs
@@ -134,7 +141,8 @@ async def load_benchmark(
     for dataset in datasets:
         notices.extend(dataset.notices)
         checks[dataset.name].finish()
-    checkers = _checkers(dataset_configs, loaded)
+    judged = {item.name: item.evaluator for item in dataset_configs}
+    checkers = checkers_of(judged, loaded)
     programs = (*agents, *checkers.values())
     scanned = {each.name: await asyncio.to_thread(_scan, each) for each in programs}
     return Benchmark(
@@ -147,6 +155,7 @@ async def load_benchmark(
         evaluators=evaluators,
         desk=desk,
         checkers=checkers,
+        wanted={name: files for name, files in wanted.items() if files is not None},
         judges=judge_specs(loaded, [item.evaluator for item in dataset_configs], sealed=sealed),
         providers=providers,
         default_provider=default,
@@ -168,7 +177,8 @@ def _make_evaluator(item: DatasetConfig, project: Path, desk: Desk) -> Evaluator
 
 def resolve_checkers(loaded: LoadedConfig) -> list[SandboxAgent]:
     """Every program of a ``command`` evaluator, resolved as for a run."""
-    return list(_checkers(loaded.config.datasets, loaded).values())
+    judged = {item.name: item.evaluator for item in loaded.config.datasets}
+    return list(checkers_of(judged, loaded).values())
 
 
 def resolve_agents(loaded: LoadedConfig) -> list[SandboxAgent]:
@@ -191,21 +201,44 @@ def _with_files(
     return [replace(agent, takes_files=True) for agent in agents]
 
 
-def _checkers(
-    datasets: Sequence[DatasetConfig], loaded: LoadedConfig
+def _leaving(
+    agents: list[SandboxAgent], judged: Sequence[str], loaded: LoadedConfig
+) -> list[SandboxAgent]:
+    """Agents whose work directory is looked at, where the evaluator of some data set wants that."""
+    if not judged:
+        return agents
+    for agent in agents:
+        if agent.sandbox.isolation == "worker":
+            raise ConfigError(
+                f"{loaded.path}: agent {agent.name!r}: `isolation: worker` does not go together "
+                f"with `files` of the evaluator of {judged[0]!r}: what one case left could not be "
+                "told from what others did"
+            )
+    return [replace(agent, leaves_files=True) for agent in agents]
+
+
+def checkers_of(
+    evaluators: Mapping[str, EvaluatorConfig], loaded: LoadedConfig
 ) -> dict[CommandConfig, SandboxAgent]:
-    """Programs that evaluate, as agents that no case is given to and that reach nothing."""
+    """Programs that evaluate, as agents that no case is given to and that reach nothing.
+
+    ``evaluators`` are those of data sets, by name.
+
+    Raises:
+        ConfigError: a file or a directory of theirs is not there.
+    """
     found: dict[CommandConfig, SandboxAgent] = {}
-    for dataset in datasets:
-        parts = (part for part in every_part(dataset.evaluator) if isinstance(part, CommandConfig))
+    for dataset, evaluator in evaluators.items():
+        parts = (part for part in every_part(evaluator) if isinstance(part, CommandConfig))
         for number, part in enumerate(parts, start=1):
-            name = f"evaluator of {dataset.name}" + (f" ({number})" if number > 1 else "")
+            name = f"evaluator of {dataset}" + (f" ({number})" if number > 1 else "")
             shared = {"command": part.command, "source": part.source}
             agent = AgentConfig(name=name, requirements=part.requirements, **shared)
             limits = {"memory": part.memory, "cpus": part.cpus, "pids": part.pids}
             kind = loaded.config.sandbox.kind
             sandbox = SandboxConfig(kind=kind, image=part.image, **limits)
-            found.setdefault(part, _resolve(agent, loaded, [], sandbox))
+            program = _resolve(agent, loaded, [], sandbox)
+            found.setdefault(part, replace(program, takes_files=bool(part.files)))
     return found
 
 

@@ -9,7 +9,7 @@ import orjson
 from pacabench.aio import finish
 from pacabench.config.evaluators import CommandConfig
 from pacabench.errors import EvaluatorError, SandboxError
-from pacabench.evaluators.desk import Checked
+from pacabench.evaluators.desk import Check, Checked
 from pacabench.model import JSON
 from pacabench.sandbox.base import Sandbox, SandboxAgent, Session
 
@@ -21,7 +21,7 @@ class Checks:
     sandbox: Sandbox
     programs: Mapping[CommandConfig, SandboxAgent]
 
-    async def run(self, config: CommandConfig, line: bytes, code: str) -> Checked:
+    async def run(self, config: CommandConfig, check: Check) -> Checked:
         """See :data:`~pacabench.evaluators.desk.RunCheck`.
 
         Its session is bound to no attempt, so it reaches no model; it is gone on return.
@@ -34,8 +34,9 @@ class Checks:
         timed_out = False
         try:
             async with asyncio.timeout(config.timeout_seconds):
-                await session.send(line, last=True)
-                verdict = await _verdict(session, code)
+                message = {**check.message, **await _placed(session, check)}
+                await session.send(orjson.dumps(message) + b"\n", last=True)
+                verdict = await _verdict(session, check.code)
         except TimeoutError:
             timed_out = True
         except SandboxError as error:
@@ -43,6 +44,18 @@ class Checks:
         finally:
             end = await finish(session.close())
         return Checked(verdict, timed_out, end)
+
+
+async def _placed(session: Session, check: Check) -> dict[str, JSON]:
+    """Give the program the agent's files; what it is told of them."""
+    if check.left is None:
+        return {}
+    folder = await session.place(check.left.files)
+    return {
+        "files": [f"{folder}/{name}" for name in check.left.files],
+        "files_directory": folder,
+        "files_left_out": list(check.left.left_out),
+    }
 
 
 async def _verdict(session: Session, code: str) -> dict[str, JSON] | None:

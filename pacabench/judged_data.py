@@ -19,6 +19,7 @@ from pacabench.evaluators.desk import Desk
 from pacabench.evaluators.factory import CaseCheck, make_evaluator
 from pacabench.events import Listener, Notice, Preparing
 from pacabench.model import Case
+from pacabench.preparing import with_containers
 
 _Named = TypeVar("_Named", AgentConfig, DatasetConfig)
 
@@ -120,20 +121,17 @@ async def load_data(
         notice = Notice("info", f"data set {item.name}: {text}")
         loop.call_soon_threadsafe(listener, notice)
 
+    place = Place(
+        project=loaded.project,
+        cache=loaded.cache_directory,
+        environ=loaded.environ,
+        cancelled=cancelled.is_set,
+        revision=revision,
+        tell=tell,
+    )
+    place = with_containers(place, loaded, listener)
     try:
-        return await asyncio.to_thread(
-            load_dataset,
-            item,
-            Place(
-                project=loaded.project,
-                cache=loaded.cache_directory,
-                environ=loaded.environ,
-                cancelled=cancelled.is_set,
-                revision=revision,
-                tell=tell,
-            ),
-            seen=seen,
-        )
+        return await asyncio.to_thread(load_dataset, item, place, seen=seen)
     finally:
         cancelled.set()
 

@@ -289,6 +289,8 @@ class CaseResult:
     nobody measured it."""
     budget: BudgetScope | None = None
     """With ``budget_exceeded``: which one."""
+    left: str | None = None
+    """File below ``left/`` with what evaluators wanted of its work directory."""
 
     @property
     def verdict(self) -> "Verdict":

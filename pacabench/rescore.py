@@ -6,7 +6,7 @@ configuration has now, against the cases that the run was about.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,13 +14,10 @@ from typing import Any
 
 from pacabench import __version__
 from pacabench.attempt import judge_answer
+from pacabench.benchmark import checkers_of
 from pacabench.cassette_choice import CassetteChoice
-from pacabench.config.evaluators import (
-    CommandConfig,
-    EvaluatorConfig,
-    LlmJudgeConfig,
-    every_part,
-)
+from pacabench.checking import Checks
+from pacabench.config.evaluators import EvaluatorConfig, LlmJudgeConfig
 from pacabench.config.load import LoadedConfig, load_config
 from pacabench.config.masking import hide_secrets
 from pacabench.errors import UsageError
@@ -30,9 +27,13 @@ from pacabench.figures import CallFigures
 from pacabench.judged_data import JudgedData, load_judged, refuse_changed
 from pacabench.judging import Book, Rules, judge_specs, open_desk
 from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall, Outcome
+from pacabench.owner import current_owner
 from pacabench.proxy.control import ProviderSpec
 from pacabench.recording import Recording, begin_cassette, open_recording
+from pacabench.sandbox.base import SandboxContext
+from pacabench.sandbox.factory import open_sandbox
 from pacabench.store import RunRecord, utc_now
+from pacabench.store.left import read_left
 from pacabench.store.scores import JudgeFigures, Rescore, ScoresHead, write_scores
 
 
@@ -50,6 +51,8 @@ class RescoreRequest:
     """In place of those of the configuration."""
     cassette: CassetteChoice | None = None
     """Record judges' calls, or replay them."""
+    allow_weak: bool = False
+    """Programs that judge run also where the engine does not keep a promise."""
 
 
 async def rescore(
@@ -76,17 +79,19 @@ async def rescore(
         evaluator=request.evaluator,
         revisions=manifest.dataset_revisions,
     )
-    _refuse_commands(data)
     datasets = {name: item.dataset for name, item in data.items()}
     refuse_changed(datasets, manifest.dataset_hashes)
     spent, choice = CallFigures(), request.cassette
     sealed = choice is not None and choice.sealed
     specs = judge_specs(loaded, [item.config for item in data.values()], sealed=sealed)
+    concurrency = loaded.config.config.concurrency
     with _open_recording(record, choice, loaded, specs, listener) as recording:
         rules = Rules(tapes=recording.judge_tapes, seed=recording.seed)
         book = recording.heard_of_judge(_book(spent))
-        async with open_desk(desk, specs, loaded, book, listener, rules):
-            concurrency = loaded.config.config.concurrency
+        async with (
+            open_desk(desk, specs, loaded, book, listener, rules),
+            _programs(record, data, loaded, desk, request, listener),
+        ):
             scores = [score async for score in _judged(record, data, concurrency, recording)]
     head = ScoresHead(
         name=request.name,
@@ -144,14 +149,43 @@ def _plain(config: EvaluatorConfig, secrets: frozenset[str]) -> dict[str, Any]:
     return plain
 
 
-def _refuse_commands(data: Mapping[str, JudgedData]) -> None:
-    """A program that judges runs in a sandbox, and none is opened here."""
-    for name, item in data.items():
-        if any(isinstance(part, CommandConfig) for part in every_part(item.config)):
-            raise UsageError(
-                f"data set {name!r} is judged by a `command`, which runs in a sandbox; `score` has "
-                "none. Leave the data set out with -d, or name another evaluator with --evaluator."
-            )
+@asynccontextmanager
+async def _programs(
+    record: RunRecord,
+    data: Mapping[str, JudgedData],
+    loaded: LoadedConfig,
+    desk: Desk,
+    request: RescoreRequest,
+    listener: Listener,
+) -> AsyncIterator[None]:
+    """Programs that look at answers run as in the run: in its kind of sandbox, and reach nothing.
+
+    Without any, no sandbox is opened.
+
+    Raises:
+        ConfigError: a file or a directory of theirs is not there.
+        SandboxUnavailableError: they cannot be run.
+    """
+    programs = checkers_of({name: item.config for name, item in data.items()}, loaded)
+    if not programs:
+        yield
+        return
+    context = SandboxContext(
+        run_id=record.run_id,
+        run_dir=record.run_dir,
+        owner=current_owner(),
+        cache_dir=loaded.cache_directory,
+        agents=tuple(programs.values()),
+        providers=(),
+        default_provider="",
+        concurrency=loaded.config.config.concurrency,
+        on_call=lambda _: None,
+        listener=listener,
+        allow_weak=request.allow_weak,
+    )
+    async with open_sandbox(loaded.config.sandbox.kind, context) as sandbox:
+        desk.run_check = Checks(sandbox, programs).run
+        yield
 
 
 async def _judged(
@@ -168,8 +202,12 @@ async def _judged(
     async def judge(result: CaseResult) -> Rescore:
         item = data[result.key.dataset]
         case = item.dataset.cases[places[result.key.dataset][result.key.case_id]]
+        left = None
+        if result.left is not None:
+            left = await asyncio.to_thread(read_left, record.run_dir, result.left)
+        of_attempt = calls.get(result.attempt_id, ())
         outcome, error, evaluation = await judge_answer(
-            item.evaluator, case, result.output, calls.get(result.attempt_id, ()), result.attempt_id
+            item.evaluator, case, result.output, of_attempt, result.attempt_id, left
         )
         await recording.seal_judged(replace(result, outcome=outcome))
         return Rescore(result.attempt_id, outcome, evaluation, error)

@@ -39,6 +39,7 @@ from pacabench.sandbox.pool import SessionPool, most_sessions
 from pacabench.scheduler import Execute, Policy, Record, Schedule
 from pacabench.stats import Totals, add_up
 from pacabench.store import DecisionRecord
+from pacabench.store.left import keeper_of
 
 GRACE_S = 60.0
 """How long running cases may go on after a stop; less where `timeout_seconds` is less."""
@@ -217,6 +218,8 @@ async def _work(
         timeout_s=config.timeout_seconds,
         calls_of=ledger.calls_of,
         keep_log=job.store.keep_log,
+        keep_left=keeper_of(job.store.run_dir),
+        wanted=job.benchmark.wanted,
         waited_ms=ledger.waited_ms,
         over_budget=treasury.refusal_of,
         follow=ledger.follow if config.timeout_excludes_provider_wait else None,

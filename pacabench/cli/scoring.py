@@ -9,10 +9,15 @@ import typer
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from pacabench.cli.exit import ExitCode, say_warning
+from pacabench.cli.exit import ExitCode
+from pacabench.cli.logs import configure_logs
 from pacabench.cli.options import (
+    AllowWeakSandbox,
     AsJson,
     BegunConfig,
+    LogFormat,
+    LogFormatOption,
+    Quiet,
     Record,
     Replay,
     ReplayOrRecord,
@@ -22,14 +27,14 @@ from pacabench.cli.options import (
     chosen,
 )
 from pacabench.cli.output import plain_json, result_console, write_bytes
+from pacabench.cli.progress import open_progress
 from pacabench.cli.runs import find, locate_runs
 from pacabench.config.evaluators import EvaluatorConfig
 from pacabench.errors import UsageError
-from pacabench.events import Event, Notice
 from pacabench.report.rescored import export_rescored, rescored_rows, rescored_view
 from pacabench.report.view import read_view
 from pacabench.rescore import RescoreRequest, rescore
-from pacabench.store import load_run
+from pacabench.store import RunRecord, load_run
 from pacabench.store.scores import check_scores_name, free_scores_name, read_scores
 
 
@@ -54,11 +59,15 @@ def score(  # noqa: PLR0917 - typer reads arguments and options off its paramete
     record: Record = None,
     replay: Replay = None,
     replay_or_record: ReplayOrRecord = None,
+    allow_weak_sandbox: AllowWeakSandbox = False,
     as_json: AsJson = False,
     config: BegunConfig = None,
     runs_dir: RunsDir = None,
+    quiet: Quiet = False,
+    log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
     """Judge a run's answers again; no agent runs, old scores stay."""
+    configure_logs(log_format)
     it = load_run(find(run, locate_runs(runs_dir, config)))
     request = RescoreRequest(
         name=check_scores_name(it.run_dir, name) if name else free_scores_name(it.run_dir),
@@ -66,8 +75,9 @@ def score(  # noqa: PLR0917 - typer reads arguments and options off its paramete
         datasets=chosen(datasets, it.manifest.dataset_hashes, kind="dataset") or None,
         evaluator=_evaluator(evaluator) if evaluator is not None else None,
         cassette=cassette_choice(record, replay, replay_or_record),
+        allow_weak=allow_weak_sandbox,
     )
-    asyncio.run(rescore(it, request, _say))
+    asyncio.run(_score(it, request, quiet=quiet, log_format=log_format))
     old = read_view(it)
     new = read_view(it, read_scores(it.run_dir, request.name))
     rows = rescored_rows(old, new)
@@ -80,9 +90,11 @@ def score(  # noqa: PLR0917 - typer reads arguments and options off its paramete
         raise typer.Exit(ExitCode.INFRASTRUCTURE)
 
 
-def _say(event: Event) -> None:
-    if isinstance(event, Notice) and event.level == "warning":
-        say_warning(event.text)
+async def _score(
+    record: RunRecord, request: RescoreRequest, *, quiet: bool, log_format: LogFormat
+) -> None:
+    async with open_progress(quiet=quiet, log_format=log_format) as progress:
+        await rescore(record, request, progress)
 
 
 def _evaluator(text: str) -> EvaluatorConfig:

@@ -69,7 +69,9 @@ def _side(value: JSON) -> str:
 
 def _dataset(loaded: LoadedConfig, dataset: DatasetConfig) -> dict[str, Any]:
     """With a hash of each file of the user's own that judges: it decides like a key does."""
-    plain = dataset.model_dump(mode="json", exclude={"name"})
+    plain = dataset.model_dump(mode="json", exclude={"name", "prepare"})
+    # Where and with what it ran decides nothing that the data's own hash does not tell.
+    plain["prepare"] = dataset.prepare.command if dataset.prepare is not None else None
     files = {
         config.function: module_file(config.function.partition(":")[0], loaded.project)
         for config in every_part(dataset.evaluator)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pacabench.config.base import EnvName, Section
 from pacabench.config.patterns import OneGroup, Pattern
@@ -13,6 +13,16 @@ from pacabench.config.references import FunctionReference
 from pacabench.config.schemas import JsonSchema
 from pacabench.config.units import Bytes
 
+
+def _file_pattern(pattern: str) -> str:
+    if pattern.startswith("/") or ".." in pattern.split("/") or not pattern.isprintable():
+        raise ValueError(f"{pattern!r} must name files below the agent's work directory")
+    return pattern
+
+
+FilePattern = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(_file_pattern)
+]
 Threshold = Annotated[float, Field(ge=0, le=1)]
 Fallback = Literal["f1", "judge", "none"]
 PLACEHOLDERS = ("answer", "input", "expected", "rubric")
@@ -223,6 +233,11 @@ class CommandConfig(Section):
     )
     requirements: Path | None = None
     image: str | None = Field(default=None, min_length=1)
+    files: Annotated[tuple[FilePattern, ...], Field(max_length=100)] = Field(
+        default=(),
+        description="Patterns of files that the agent left in its work directory: `out/*.csv`, "
+        "`**/*.py`, or a directory's name. The program gets copies of them.",
+    )
     memory: Bytes = 1024**3
     cpus: float = Field(default=1.0, gt=0, le=1024)
     pids: int = Field(default=256, ge=8, le=100_000)

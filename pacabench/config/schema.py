@@ -17,6 +17,7 @@ from pacabench.config.base import BuildConfig, EnvName, Name, Section, VerbatimT
 from pacabench.config.budget import AgentBudget, BudgetConfig, Limits, ModelPattern
 from pacabench.config.egress import EgressConfig
 from pacabench.config.evaluators import EvaluatorConfig, ExactMatchConfig
+from pacabench.config.prepare import Prepare
 from pacabench.config.proxy import ProxyConfig
 from pacabench.config.services import ServiceConfig
 from pacabench.config.units import Bytes
@@ -250,10 +251,8 @@ class DatasetConfig(Section):
     shuffle: int | None = Field(
         default=None, ge=0, description="A seed: cases come in an order of its own."
     )
-    prepare: str | None = Field(
-        default=None,
-        min_length=1,
-        description="A shell command that makes the data. Runs on this machine, with your rights.",
+    prepare: Prepare | None = Field(
+        default=None, description="A shell command that makes the data, in a container."
     )
     input_map: InputMap = InputMap()
     files: FilesConfig | None = Field(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, overload
 
+from pacabench.config.prepare import PrepareConfig
 from pacabench.model import Case
 
 
@@ -70,6 +71,41 @@ class Place:
     """The commit that an unfinished run was begun with: no other will do."""
     tell: Callable[[str], None] = lambda _: None
     """Gets what people should see while data are made. Called in the thread that loads."""
+    contain: "Contain | None" = None
+    """Prepares data in a container; None: there are none, and what is prepared is on the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unprepared:
+    """Data that a command makes, or changes."""
+
+    name: str
+    """Of the data set."""
+    config: PrepareConfig
+    data: Path
+    """Absolute: the file or directory that the rows are read from. It may not be there yet."""
+    fetched: bool = False
+    """It is a directory below the cache that never changes, and is named after its content."""
+    files: Path | None = None
+    """Absolute: the directory with files of cases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What came of it: copies below the cache, that never change."""
+
+    data: Path
+    base: Path | None
+    """Stands for the project's directory; None: that itself."""
+
+
+Contain = Callable[[Unprepared, Place], Prepared]
+"""Has the command run in a container, once for each content. Called in the thread that loads.
+
+Raises:
+    DatasetError: it failed, or made nothing.
+    SandboxUnavailableError: there is no engine, or no image.
+"""
 
 
 class Part(Protocol):

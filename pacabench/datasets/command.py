@@ -18,6 +18,7 @@ from pacabench.errors import DatasetError
 
 _OUTPUT_SHOWN_BYTES = 8 * 1024
 _POLL_S = 0.1
+_CHUNK_BYTES = 1024**2
 
 Cancelled = Callable[[], bool]
 """Says so once nobody wants the result any more."""
@@ -45,10 +46,12 @@ def run_command(
     env: Mapping[str, str],
     timeout_s: float,
     cancelled: Cancelled,
+    hear: Callable[[bytes], None] = lambda _: None,
 ) -> Ended:
     """Run ``words`` to their end; ``what`` they are is for messages. Blocks.
 
-    Ctrl-C reaches it, because it stays in the harness's process group.
+    ``hear`` gets what it writes, soon after that. Ctrl-C reaches it, because it stays in the
+    harness's process group.
 
     Raises:
         DatasetError: it did not end in time, or ``cancelled`` said so, and was killed.
@@ -63,10 +66,12 @@ def run_command(
             stdout=output,
             stderr=subprocess.STDOUT,
         )
+        ear = _Ear(output, hear)
         try:
-            code = _wait(child, timeout_s, cancelled, what)
+            code = _wait(child, timeout_s, cancelled, what, ear.listen)
         finally:
             _kill(child)
+            ear.listen()
         if code is None:
             raise DatasetError(
                 f"{what} did not end within {timeout_s:.0f} s and was killed{_tail(output)}"
@@ -100,16 +105,35 @@ def locked(file: Path, what: str, timeout_s: float, cancelled: Cancelled) -> Ite
 
 
 def _wait(
-    child: "subprocess.Popen[bytes]", timeout_s: float, cancelled: Cancelled, what: str
+    child: "subprocess.Popen[bytes]",
+    timeout_s: float,
+    cancelled: Cancelled,
+    what: str,
+    meanwhile: Callable[[], None],
 ) -> int | None:
     """The exit status; None when the time is over."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return child.wait(min(_POLL_S, timeout_s))
+        meanwhile()
         if cancelled():
             raise DatasetError(f"{what} was cut off")
     return None
+
+
+class _Ear:
+    """Hands on what was written since the last time; the file's place is the child's, and stays."""
+
+    def __init__(self, output: IO[bytes], hear: Callable[[bytes], None]) -> None:
+        self._output = output
+        self._hear = hear
+        self._heard = 0
+
+    def listen(self) -> None:
+        while data := os.pread(self._output.fileno(), _CHUNK_BYTES, self._heard):
+            self._heard += len(data)
+            self._hear(data)
 
 
 def _kill(child: "subprocess.Popen[bytes]") -> None:

@@ -1,8 +1,8 @@
-"""``prepare``: the user's own command that makes a data set.
+"""``prepare`` on the host: the user's own command that makes a data set.
 
-It is trusted: it runs on this machine with the user's rights, in the project's directory, and what
-it reads is the user's business. It runs once, and again when the command, a file that the command
-names or the data themselves have changed.
+Only where the user says so, or where there are no containers: it has the user's rights, in the
+project's directory. It runs once, and again when the command, a file that the command names or the
+data themselves have changed.
 """
 
 import contextlib
@@ -14,15 +14,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pacabench.datasets.base import Place
+from pacabench.config.prepare import PrepareConfig
+from pacabench.datasets.base import Contain, Place, Unprepared, printable
 from pacabench.datasets.command import locked, run_command
 from pacabench.datasets.local import data_files
+from pacabench.datasets.narration import Narration
 from pacabench.errors import DatasetError
 
-TIMEOUT_S = 3600.0
+
+def container_for(wanted: Unprepared, place: Place) -> Contain | None:
+    """What prepares it in a container; None: it is prepared on this machine."""
+    return place.contain if wanted.config.where == "container" else None
 
 
-def prepare(command: str, source: Path, place: Place, *, timeout_s: float = TIMEOUT_S) -> None:
+def prepare(config: PrepareConfig, source: Path, place: Place) -> None:
     """Run ``command`` in the project, unless it was run for exactly this state before.
 
     ``PACABENCH_DATASET_PATH`` in its environment is the absolute path of ``source``, which it may
@@ -32,6 +37,7 @@ def prepare(command: str, source: Path, place: Place, *, timeout_s: float = TIME
     Raises:
         DatasetError: it failed, was killed or did not end in time; with the end of its output.
     """
+    command, timeout_s = config.command, config.timeout_seconds
     stamps = place.cache / "prepare"
     try:
         stamps.mkdir(parents=True, exist_ok=True)
@@ -39,15 +45,13 @@ def prepare(command: str, source: Path, place: Place, *, timeout_s: float = TIME
         with locked(lock, "prepare", timeout_s, place.cancelled):
             if (stamps / _digest(command, source, place.project)).exists():
                 return
-            _run(command, source, place, timeout_s)
+            _run(config, source, place)
             (stamps / _digest(command, source, place.project)).touch()
     except OSError as error:
         raise DatasetError(f"prepare: {error}") from error
 
 
-def prepared_copy(
-    command: str, folder: Path, place: Place, *, timeout_s: float = TIMEOUT_S
-) -> Path:
+def prepared_copy(config: PrepareConfig, folder: Path, place: Place) -> Path:
     """``folder``, which is fetched and never changes, as ``command`` makes a copy of it.
 
     The copy is made once for each content and command; one that was cut off is made anew.
@@ -55,6 +59,7 @@ def prepared_copy(
     Raises:
         DatasetError: as for :func:`prepare`.
     """
+    command, timeout_s = config.command, config.timeout_seconds
     key = _state(command, folder.absolute(), _named_files(command, place.project))
     copy = place.cache / "prepared" / key
     done = copy.with_suffix(".done")
@@ -63,7 +68,7 @@ def prepared_copy(
             if not done.exists():
                 shutil.rmtree(copy, ignore_errors=True)
                 shutil.copytree(folder, copy, symlinks=True)
-                _run(command, copy, place, timeout_s)
+                _run(config, copy, place)
                 done.touch()
     except OSError as error:
         raise DatasetError(f"prepare: {error}") from error
@@ -100,19 +105,23 @@ def _named_files(command: str, project: Path) -> list[Path]:
     return files
 
 
-def _run(command: str, source: Path, place: Place, timeout_s: float) -> None:
+def _run(config: PrepareConfig, source: Path, place: Place) -> None:
+    command = config.command
+    why = "" if config.where == "host" else ", because the process sandbox has no containers"
+    place.tell(f"prepare runs on this machine, with your rights{why}: {printable(command)}")
+    narration = Narration(place.tell)
     ended = run_command(
         ["/bin/sh", "-c", command],
         what="prepare",
         cwd=place.project,
-        env=_environment(place.environ, source),
-        timeout_s=timeout_s,
+        env=_environment({**place.environ, **config.env}, source),
+        timeout_s=config.timeout_seconds,
         cancelled=place.cancelled,
+        hear=narration.feed,
     )
+    narration.finish()
     if ended.code != 0:
         raise DatasetError(f"prepare failed with {ended.how}: {command}{ended.tail}")
-    if ended.tail:
-        place.tell(f"prepare said: {command}{ended.tail}")
 
 
 def _environment(environ: Mapping[str, str], source: Path) -> dict[str, str]:

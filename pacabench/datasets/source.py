@@ -1,15 +1,16 @@
 """What a ``source`` names, ready to be read: ``git:``, ``huggingface:``, ``python:``, files."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from pacabench.config.masking import mask
 from pacabench.config.schema import DatasetConfig
-from pacabench.datasets.base import Place, Source
+from pacabench.datasets.base import Place, Source, Unprepared
 from pacabench.datasets.git import GitSource, open_git
 from pacabench.datasets.huggingface import open_huggingface
 from pacabench.datasets.local import is_pattern, matches, open_local, open_pattern
-from pacabench.datasets.prepare import prepare, prepared_copy
+from pacabench.datasets.prepare import container_for, prepare, prepared_copy
 from pacabench.datasets.python import open_python
 from pacabench.errors import DatasetError
 from pacabench.user_code import module_file
@@ -42,15 +43,27 @@ def open_source(config: DatasetConfig, place: Place) -> Source:
         if config.prepare is not None:
             raise DatasetError("`prepare` needs a file or a directory as `source`, and no pattern")
         return open_pattern(source, config.split, place.project)
+    return _from_files(config, place)
+
+
+def _from_files(config: DatasetConfig, place: Place) -> Source:
+    source = config.source
     path = place.project / source
     if _REMOTE.match(source) and not path.exists():
         raise DatasetError(
             f"source {mask(source, ())!r}: is neither a path nor git:, huggingface: or python:; "
             "fetch the data yourself and give the path"
         )
-    if config.prepare is not None:
+    if config.prepare is None:
+        return open_local(path, config.split, place.project, source)
+    files = place.project / config.files.directory if config.files is not None else None
+    wanted = Unprepared(config.name, config.prepare, path.absolute(), files=files)
+    if (contain := container_for(wanted, place)) is None:
         prepare(config.prepare, path, place)
-    return open_local(path, config.split, place.project, source)
+        return open_local(path, config.split, place.project, source)
+    made = contain(wanted, place)
+    found = open_local(made.data, config.split, made.base or place.project, source)
+    return replace(found, base=made.base)
 
 
 def _from_git(config: DatasetConfig, place: Place) -> Source:
@@ -58,7 +71,12 @@ def _from_git(config: DatasetConfig, place: Place) -> Source:
     checkout = open_git(named, place)
     folder = checkout.folder
     if config.prepare is not None:
-        folder = prepared_copy(config.prepare, folder, place)
+        wanted = Unprepared(config.name, config.prepare, folder.absolute(), fetched=True)
+        contain = container_for(wanted, place)
+        if contain is None:
+            folder = prepared_copy(config.prepare, folder, place)
+        else:
+            folder = contain(wanted, place).data
     shown = f"{named.shown}@{checkout.commit[:12]}"
     if named.path and is_pattern(named.path, folder):
         source = open_pattern(named.path, config.split, folder)

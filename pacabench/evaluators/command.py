@@ -7,13 +7,12 @@ an agent could get rid of a case by an answer that ends its own judge.
 
 import secrets
 
-import orjson
-
-from pacabench.config.evaluators import CommandConfig
+from pacabench.config.evaluators import CommandConfig, EvaluatorConfig, every_part
 from pacabench.errors import EvaluatorError
-from pacabench.evaluators.desk import Checked, Desk
+from pacabench.evaluators.desk import LEFT, Check, Checked, Desk
 from pacabench.evaluators.text import excerpt, no_text, verdict
 from pacabench.evaluators.verdicts import evaluation_of
+from pacabench.left_files import LeftFiles, Wanted
 from pacabench.model import JSON, Case, Evaluation
 
 _BY_SIGNAL = 128
@@ -45,7 +44,7 @@ class Command:
             "history": list(case.history),
             "metadata": {**case.metadata, **case.withheld},
         }
-        checked = await self._desk.check(self._config, orjson.dumps(message) + b"\n", code)
+        checked = await self._desk.check(self._config, Check(message, code, self._left()))
         if checked.verdict is None:
             return self._without(checked)
         said = {key: value for key, value in checked.verdict.items() if key != "code"}
@@ -56,6 +55,22 @@ class Command:
                 "have `passed`, true or false, or `score`, from 0 to 1"
             )
         return evaluation
+
+    def _left(self) -> LeftFiles | None:
+        if not self._config.files:
+            return None
+        left = LEFT.get()
+        if left is None:
+            raise EvaluatorError(
+                f"the evaluator {self._config.command!r} wants `files` that the agent left, and "
+                "none were kept of this attempt; run the case again"
+            )
+        try:
+            return left.choose(self._config.files)
+        except ValueError as error:
+            raise EvaluatorError(
+                f"the evaluator {self._config.command!r} wants `files` {error}; run the case again"
+            ) from error
 
     def _without(self, checked: Checked) -> Evaluation:
         end = checked.exit
@@ -72,3 +87,10 @@ class Command:
             f"the evaluator {self._config.command!r} ended with exit code {end.exit_code} and no "
             f"verdict{': ' + words if words else ''}"
         )
+
+
+def wanted_files(config: EvaluatorConfig) -> Wanted | None:
+    """All that any part of an evaluator wants of what agents leave; None: nothing."""
+    parts = (part for part in every_part(config) if isinstance(part, CommandConfig))
+    patterns = dict.fromkeys(pattern for part in parts for pattern in part.files)
+    return Wanted(tuple(patterns)) if patterns else None

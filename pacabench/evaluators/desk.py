@@ -3,16 +3,19 @@
 import hmac
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from pacabench.config.evaluators import CommandConfig, LlmJudgeConfig
 from pacabench.errors import EvaluatorError
+from pacabench.left_files import LeftFiles
 from pacabench.model import JSON, ExitFacts
 
 ATTEMPT: ContextVar[str] = ContextVar("judged_attempt", default="")
 """Id of the attempt whose answer is being judged: what a judge costs is booked to it."""
+LEFT: ContextVar[LeftFiles | None] = ContextVar("judged_files", default=None)
+"""What the agent of that attempt left; None: nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,18 @@ class Checked:
     exit: ExitFacts
 
 
-RunCheck = Callable[[CommandConfig, bytes, str], Awaitable[Checked]]
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a program is given."""
+
+    message: Mapping[str, JSON]
+    """With ``code``, which its verdict must repeat."""
+    code: str
+    left: LeftFiles | None = None
+    """Files for it to read; None: its configuration asks for none."""
+
+
+RunCheck = Callable[[CommandConfig, Check], Awaitable[Checked]]
 """Starts the configured program, gives it a line, and waits for an object with the code.
 
 Raises:
@@ -77,12 +91,12 @@ class Desk:
             raise EvaluatorError("no model can be asked here: no run is going on")
         return await self.ask_model(config, question)
 
-    async def check(self, config: CommandConfig, line: bytes, code: str) -> Checked:
-        """Run the program of ``config`` on ``line``.
+    async def check(self, config: CommandConfig, check: Check) -> Checked:
+        """Run the program of ``config``.
 
         Raises:
             EvaluatorError: as for :data:`RunCheck`, or no run goes on.
         """
         if self.run_check is None:
             raise EvaluatorError("no program can be run here: no run is going on")
-        return await self.run_check(config, line, code)
+        return await self.run_check(config, check)

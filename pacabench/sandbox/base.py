@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pacabench.config.schema import AgentConfig, SandboxConfig, SandboxProfile
 from pacabench.egress import EgressRecord
 from pacabench.events import Listener
+from pacabench.left_files import LeftFiles, Wanted
 from pacabench.model import CallRecord, ExitFacts
 from pacabench.owner import Owner
 from pacabench.proxy.control import ProviderSpec
@@ -52,6 +53,8 @@ class SandboxAgent:
     sets, runs, cache, .env, .git, and those of .pacabenchignore."""
     takes_files: bool = False
     """Some of its cases come with files: ``Session.place`` is called before each one is sent."""
+    leaves_files: bool = False
+    """What it leaves in its work directory is looked at: ``Session.take_left`` may be called."""
     service_env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By the service's name, its variables; keys of providers already taken out."""
 
@@ -196,6 +199,16 @@ class Session(Protocol):
 
         Raises:
             SandboxError: the stream broke for another reason than the agent's end.
+        """
+        ...
+
+    async def take_left(self, wanted: Wanted) -> LeftFiles:
+        """End an agent that ``leaves_files`` as :meth:`close` does; what it left of what is wanted.
+
+        Nothing of the agent runs any more when its files are read. Shield it, as :meth:`close`.
+
+        Raises:
+            SandboxError: they cannot be taken.
         """
         ...
 

@@ -17,13 +17,16 @@ from pathlib import Path
 
 from pacabench.errors import SandboxError, SandboxUnavailableError
 from pacabench.events import Notice
+from pacabench.left_files import LeftFiles, Wanted
 from pacabench.model import ExitFacts
 from pacabench.proxy.gateway import Gateway
 from pacabench.proxy.spool import Spool
 from pacabench.proxy.terms import FREE, Terms
 from pacabench.sandbox.base import Sandbox, SandboxAgent, SandboxContext, SandboxFacts, Session
 from pacabench.sandbox.child import Child, ending
+from pacabench.sandbox.docker.images.source import scan_source
 from pacabench.sandbox.environment import agent_variables, virtual_key
+from pacabench.sandbox.kept import KeeperError, collect
 from pacabench.sandbox.orphans import (
     MARK,
     kill_marked,
@@ -130,11 +133,12 @@ class ProcessSandbox:
             variables = agent_variables(
                 agent.env, origin=origin, key=key, providers=self._context.providers
             )
+            work = await asyncio.to_thread(_own_copy, agent, home) if agent.leaves_files else None
             child = await _spawn(
-                agent, agent.config.command, self._environment(agent, home, variables)
+                agent, agent.config.command, self._environment(agent, home, variables), work
             )
             terms = self._context.terms_of(agent)
-            session = ProcessSession(child, self._gateway, lane, key, home, terms)
+            session = ProcessSession(child, self._gateway, lane, key, home, terms, work)
         except OSError as error:
             raise SandboxError(f"agent {agent.name} cannot be started: {error}") from error
         finally:
@@ -179,11 +183,13 @@ class ProcessSandbox:
         }
 
 
-async def _spawn(agent: SandboxAgent, command: str, env: dict[str, str]) -> Child:
+async def _spawn(
+    agent: SandboxAgent, command: str, env: dict[str, str], work: Path | None = None
+) -> Child:
     limits = [str(agent.sandbox.memory), str(agent.sandbox.tmp_size)]
     return await Child.start(
         [sys.executable, "-I", "-S", str(_LAUNCHER), *limits, command],
-        cwd=agent.source or agent.project,
+        cwd=work or agent.source or agent.project,
         env=env,
     )
 
@@ -198,6 +204,25 @@ async def _open_lane(gateway: Gateway, lane: str) -> int:
         listener.close()
         raise
     return port
+
+
+def _own_copy(agent: SandboxAgent, home: Path) -> Path:
+    """A work directory for one session, with a copy of the agent's source as in a container.
+
+    Else it would work in the source itself: what it left could not be told from what was there.
+    """
+    work = home / "work"
+    work.mkdir()
+    for entry in scan_source(agent.source or agent.project, agent.ignore).entries:
+        target = work / entry.path
+        if entry.kind == "directory":
+            target.mkdir()
+        elif entry.kind == "link":
+            target.symlink_to(entry.target)
+        else:
+            shutil.copyfile(entry.source, target)
+            target.chmod(entry.mode)
+    return work
 
 
 def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -219,6 +244,7 @@ class ProcessSession:
         key: str,
         home: Path,
         terms: Terms = FREE,
+        work: Path | None = None,
     ) -> None:
         self._child = child
         self._gateway = gateway
@@ -226,6 +252,10 @@ class ProcessSession:
         self._key = key
         self._home = home
         self._terms = terms
+        self._work = work
+        """Its own work directory; None: it works in its source."""
+        self._wanted: Wanted | None = None
+        self._left: LeftFiles | SandboxError | None = None
         self._facts: ExitFacts | None = None
 
     async def bind(self, attempt_id: str) -> None:
@@ -260,6 +290,22 @@ class ProcessSession:
         """See :meth:`pacabench.sandbox.base.Session.read_line`."""
         return await self._child.out.read_line()
 
+    async def take_left(self, wanted: Wanted) -> LeftFiles:
+        """See :meth:`pacabench.sandbox.base.Session.take_left`."""
+        self._wanted = wanted
+        await self.close()
+        if isinstance(self._left, LeftFiles):
+            return self._left
+        raise self._left or SandboxError("nothing was kept of what the agent left")
+
+    async def _take(self) -> None:
+        if self._wanted is None or self._work is None:
+            return
+        try:
+            self._left = await asyncio.to_thread(collect, self._work, self._wanted)
+        except (OSError, KeeperError) as error:
+            self._left = SandboxError(f"the files that were left cannot be taken: {error}")
+
     async def close(self) -> ExitFacts:
         """See :meth:`pacabench.sandbox.base.Session.close`."""
         if self._facts is None:
@@ -278,5 +324,6 @@ class ProcessSession:
                 stderr_bytes=self._child.err.total_bytes,
                 stderr_tail=self._child.err.text(),
             )
+            await self._take()
             await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
         return self._facts

@@ -48,6 +48,15 @@ def log_name(attempt_id: str) -> str:
     return f"{attempt_id}.log"
 
 
+def left_name(attempt_id: str) -> str:
+    """The file below ``left/`` for what an attempt's agent left in its work directory.
+
+    Raises:
+        ValueError: as :func:`log_name`.
+    """
+    return log_name(attempt_id).removesuffix(".log") + ".tar"
+
+
 def service_log_name(agent: str, service: str) -> str:
     """The file below ``logs/`` for what an agent's service wrote."""
     whole = f"{agent}\0{service}".encode("utf-8", "surrogatepass")

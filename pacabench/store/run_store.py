@@ -24,6 +24,7 @@ from pacabench.store.files import (
 )
 from pacabench.store.furnish import furnish
 from pacabench.store.journal import Journal
+from pacabench.store.left import FOLDER as LEFT
 from pacabench.store.lines import encode
 from pacabench.store.lock import RunLock, take_lock
 from pacabench.store.logs import keep_log
@@ -378,7 +379,7 @@ class RunStore:
         """Remove the run's directory, unless something in it tells of a case, a call or a fault."""
         told = any(
             path.stat().st_size
-            for name in (RESULTS, CALLS, EGRESS, JUDGE, "logs", "spool")
+            for name in (RESULTS, CALLS, EGRESS, JUDGE, LEFT, "logs", "spool")
             for path in _files(self.run_dir / name)
         )
         self.close()

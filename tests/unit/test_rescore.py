@@ -158,10 +158,13 @@ class TestData:
             run.score()
         assert list_scores(run.run_dir) == []
 
-    def test_that_a_program_judges_are_refused(self, run: Run) -> None:
+    def test_without_files_that_a_program_wants_are_no_wrong_answers(self, run: Run) -> None:
         run.make([fake_result(fake_key("a"))])
-        with pytest.raises(UsageError, match="runs in a sandbox"):
-            run.score(CommandConfig(type="command", command="true"))
+        with (run.folder / "pacabench.yaml").open("a") as config:
+            config.write("sandbox: {kind: process}\n")
+        found = run.score(CommandConfig(type="command", command="true", files=("*",)))
+        assert found["a"][0] is Outcome.EVALUATOR_ERROR
+        assert "none were kept of this attempt" in found["a"][1]
 
     def test_of_no_such_name_are_refused(self, run: Run) -> None:
         run.make([fake_result(fake_key("a"))])

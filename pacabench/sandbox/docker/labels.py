@@ -33,6 +33,9 @@ class Role(StrEnum):
     SERVICE = "service"
     EGRESS = "egress"
     RUNTIME = "runtime"
+    KEEPER = "keeper"
+    """Of files that an agent left, or that a data set's ``prepare`` makes."""
+    PREPARE = "prepare"
     AUDIT = "audit"
     """What ``doctor --audit`` attacks, and what it attacks from."""
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pacabench.config.prepare import PrepareConfig
 from pacabench.config.schema import SandboxConfig, SandboxProfile
 from pacabench.proxy.control import RUNTIME_DIR
 from pacabench.sandbox.docker.labels import opaque_name
@@ -21,6 +22,8 @@ _BYTES_PER_INODE = 4096
 _FEWEST_INODES = 1024
 _OWN_USER = "65532:65532"
 """Sidecar and lane holders. Agents never get this one."""
+PREPARE_UID = 65531
+"""Of commands that make data sets, and of nobody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ class AgentBox:
     holder: str
     """Container id of the lane's holder."""
     uid: int
+    kept: str | None = None
+    """The volume that its work directory is, in place of a tmpfs of its own."""
 
 
 def agent_container(box: AgentBox, labels: Mapping[str, str]) -> dict[str, Any]:
@@ -107,6 +112,7 @@ def agent_container(box: AgentBox, labels: Mapping[str, str]) -> dict[str, Any]:
             # The lane: no interface but lo, no route, no resolver.
             "NetworkMode": f"container:{box.holder}",
             "Tmpfs": _agent_tmpfs(box, profile, uid),
+            **({"Mounts": [_volume(box.kept, box.work_dir)]} if box.kept is not None else {}),
             "Memory": limits.memory,
             # The same as Memory: no swap, which would only make it slow instead of ended.
             "MemorySwap": limits.memory,
@@ -129,7 +135,11 @@ def _agent_tmpfs(box: AgentBox, profile: Profile, uid: int) -> dict[str, str]:
     size, tmp_flags = box.limits.tmp_size, "noexec" if profile.noexec_tmp else "exec"
     return {
         "/tmp": _tmpfs(size, uid=uid, mode="1777", flags=tmp_flags),  # noqa: S108 - inside the container
-        **{path: _tmpfs(size, uid=uid, mode="0700", flags="exec") for path in box.tmpfs},
+        **{
+            path: _tmpfs(size, uid=uid, mode="0700", flags="exec")
+            for path in box.tmpfs
+            if box.kept is None or path != box.work_dir
+        },
         # Our own mount and not the engine's, which has a bound on bytes alone.
         **(
             {"/dev/shm": _tmpfs(profile.shm_bytes, uid=uid, mode="1777", flags="noexec")}  # noqa: S108 - as above
@@ -167,6 +177,77 @@ def holder_container(
             # Two processes, and room for the threads of the runtime's own that an `exec` takes.
             "PidsLimit": 64,
             "Ulimits": [_ulimit("nofile", 64), _ulimit("core", 0)],
+        },
+    }
+
+
+def keeper_container(
+    *,
+    image: str,
+    command: Sequence[str],
+    volume: str,
+    place: str,
+    uid: int,
+    size_bytes: int,
+    labels: Mapping[str, str],
+) -> dict[str, Any]:
+    """A keeper, trusted: reads what an agent left, as the files' owner and with no other right."""
+    # What it puts into the volume itself is charged to it.
+    memory = size_bytes + 128 * 1024**2
+    return {
+        **_common(image, command, labels),
+        "Hostname": opaque_name(),
+        "User": f"{uid}:{uid}",
+        "HostConfig": {
+            **_locked_down(),
+            "NetworkMode": "none",
+            "Dns": ["127.0.0.1"],
+            "DnsSearch": ["."],
+            "Mounts": [_volume(volume, place)],
+            "Memory": memory,
+            "MemorySwap": memory,
+            "PidsLimit": 16,
+            "Ulimits": [_ulimit("nofile", 256), _ulimit("core", 0)],
+        },
+    }
+
+
+def prepare_container(
+    *,
+    image: str,
+    command: Sequence[str],
+    env: Mapping[str, str],
+    volume: str,
+    area: str,
+    work_dir: str,
+    config: PrepareConfig,
+    labels: Mapping[str, str],
+) -> dict[str, Any]:
+    """A data set's ``prepare``: as an agent under ``strict``, and with no network by default."""
+    # What it writes to the volume is charged to it.
+    memory = config.memory + config.size
+    offline = {"NetworkMode": "none", "Dns": ["127.0.0.1"], "DnsSearch": ["."]}
+    return {
+        **_common(image, command, labels),
+        "Hostname": opaque_name(),
+        "WorkingDir": work_dir,
+        "Env": [f"{name}={value}" for name, value in env.items()],
+        "User": f"{PREPARE_UID}:{PREPARE_UID}",
+        "HostConfig": {
+            **_locked_down(),
+            **(offline if config.network == "none" else {"NetworkMode": "default"}),
+            "Mounts": [_volume(volume, area)],
+            "Tmpfs": {"/tmp": _tmpfs(config.size, uid=PREPARE_UID, mode="1777", flags="exec")},  # noqa: S108 - inside the container
+            "Memory": memory,
+            "MemorySwap": memory,
+            "NanoCpus": int(config.cpus * 1e9),
+            "PidsLimit": config.pids,
+            "OomScoreAdj": 500,
+            "Ulimits": [
+                _ulimit("nofile", _OPEN_FILES),
+                _ulimit("core", 0),
+                _ulimit("fsize", config.size),
+            ],
         },
     }
 
@@ -256,6 +337,22 @@ def _tmpfs(size_bytes: int, *, uid: int, mode: str, flags: str) -> str:
         f"rw,nosuid,nodev,{flags},size={size_bytes},nr_inodes={most_inodes(size_bytes)},"
         f"uid={uid},gid={uid},mode={mode}"
     )
+
+
+def tmpfs_options(size_bytes: int, *, uid: int, mapped: bool) -> str:
+    """For a volume in place of the work directory's tmpfs: the same, as ``mount`` takes it.
+
+    ``mapped``: the engine's users are not the container's, so no number here could be its owner.
+    """
+    return _tmpfs(
+        size_bytes, uid=0 if mapped else uid, mode="1777" if mapped else "0700", flags="exec"
+    )
+
+
+def _volume(name: str, target: str) -> dict[str, Any]:
+    """Empty at first: nothing of what the image has there is copied into it."""
+    options = {"NoCopy": True}
+    return {"Type": "volume", "Source": name, "Target": target, "VolumeOptions": options}
 
 
 def _ulimit(name: str, value: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from pacabench.sandbox.base import (
 from pacabench.sandbox.docker.engine import Engine, open_engine
 from pacabench.sandbox.docker.images.agent import AgentImage, ensure_agent_image
 from pacabench.sandbox.docker.images.sidecar import ensure_sidecar_image
+from pacabench.sandbox.docker.keeper import KeeperRecipe
 from pacabench.sandbox.docker.labels import Role, RunLabels
 from pacabench.sandbox.docker.lanes import Lane
 from pacabench.sandbox.docker.oci import check_runtimes
@@ -116,6 +117,12 @@ async def _image(engine: Engine, agent: SandboxAgent, context: SandboxContext) -
                 f"an empty directory and so hides {needed}; remove the VOLUME, or build the image "
                 "with another WORKDIR"
             )
+    if agent.leaves_files and not image.writable:
+        raise ImageError(
+            f"agent {agent.name!r}: an evaluator wants `files` that it leaves, and it cannot write "
+            f"to its work directory, {image.workdir} of its image; give it `source`, or "
+            "`sandbox.profile: compat`"
+        )
     return image
 
 
@@ -134,6 +141,7 @@ class DockerSandbox:
         self._supervisor = supervisor
         self._images = images
         self._host_kernel = str(info.get("KernelVersion"))
+        self._mapped = maps_users(info)
         self._services = services or {}
         self._starts = asyncio.Semaphore(_STARTS_PER_CORE * int(info.get("NCPU") or 1))
         self._facts = SandboxFacts(
@@ -243,6 +251,7 @@ class DockerSandbox:
             rooted=not profile_of(agent.sandbox).own_user,
             allow=agent.sandbox.allowed_web,
             terms=self._plan.context.terms_of(agent),
+            keeps=role is Role.AGENT and agent.leaves_files,
         )
         session.files_dir = folder or ""
         return session
@@ -262,12 +271,14 @@ class DockerSandbox:
         rooted: bool = False,
         allow: Sequence[str] = (),
         terms: Terms = FREE,
+        keeps: bool = False,
         alter: Alteration | None = None,
     ) -> DockerSession:
         """Start a container in a free lane; ``make_box`` gets the lane and the virtual key.
 
         ``rooted``: its agent runs as root, and so needs a lane that no other agent comes into.
         ``allow``: what of the web it may reach. ``terms``: what its calls are held to.
+        ``keeps``: its work directory outlives it, until the session is closed.
         Only the audit gives ``alter``: its positive controls take one protection away.
 
         Raises:
@@ -276,11 +287,15 @@ class DockerSandbox:
         labels = self._plan.labels
         lane, key, session = await self._enter(services, allow, terms, rooted=rooted)
         try:
-            body = agent_container(make_box(lane, key), labels.of(role))
+            box = make_box(lane, key)
+            if keeps:
+                box = replace(box, kept=await finish(session.make_keeper(self._keeper_of(box))))
+            body = agent_container(box, labels.of(role))
             body = alter(body) if alter is not None else body
             # Started last: nobody is in the lane who could get in the way of a service.
             await together(
                 self._in_turn(lambda: session.create(body, doing=doing)),
+                self._in_turn(session.start_keeper) if keeps else asyncio.sleep(0),
                 session.start_services(labels.of(Role.SERVICE)),
             )
             await self._in_turn(lambda: session.run(doing=doing))
@@ -288,6 +303,15 @@ class DockerSandbox:
             await finish(session.close())
             raise
         return session
+
+    def _keeper_of(self, box: AgentBox) -> KeeperRecipe:
+        return KeeperRecipe(
+            image=self._plan.image,
+            labels=self._plan.labels.of(Role.KEEPER),
+            size_bytes=box.limits.tmp_size,
+            uid=box.uid if profile_of(box.limits).own_user else 0,
+            mapped=self._mapped,
+        )
 
     async def _enter(
         self,
@@ -343,6 +367,11 @@ class DockerSandbox:
             holder=lane.holder,
             uid=lane.uid,
         )
+
+
+def maps_users(info: Mapping[str, Any]) -> bool:
+    """Whether the engine gives the users of containers other numbers outside (userns-remap)."""
+    return any("name=userns" in str(option) for option in info.get("SecurityOptions") or ())
 
 
 def describe_engine(info: Mapping[str, Any]) -> str:

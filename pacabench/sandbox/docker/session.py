@@ -10,6 +10,7 @@ from typing import Any
 
 from pacabench.aio import finish, settle
 from pacabench.errors import SandboxError
+from pacabench.left_files import LeftFiles, Wanted
 from pacabench.model import ExitFacts
 from pacabench.proxy.terms import FREE, Terms
 from pacabench.sandbox.base import STDOUT_LIMIT_BYTES
@@ -17,6 +18,7 @@ from pacabench.sandbox.docker import containers
 from pacabench.sandbox.docker.attach import Attachment, attach
 from pacabench.sandbox.docker.containers import SIGKILL, End
 from pacabench.sandbox.docker.engine import Engine
+from pacabench.sandbox.docker.keeper import Keeper, KeeperRecipe
 from pacabench.sandbox.docker.lanes import Lane
 from pacabench.sandbox.docker.runtime import Runtime
 from pacabench.sandbox.docker.services import Services
@@ -66,6 +68,9 @@ class DockerSession:
         self._watches: set[asyncio.Task[None]] = set()
         self.files_dir = ""
         """Where the agent finds its case's files."""
+        self._keeper: Keeper | None = None
+        self._wanted: Wanted | None = None
+        self._left: LeftFiles | SandboxError | None = None
         self._attempt: str | None = None
         self._unbinding = asyncio.Lock()
         self._closing = asyncio.Lock()
@@ -103,6 +108,24 @@ class DockerSession:
             SandboxError, SandboxUnavailableError: as :meth:`Services.start`.
         """
         await self._services.start(self._lane, labels, self._key)
+
+    async def make_keeper(self, recipe: KeeperRecipe) -> str:
+        """The volume that is to be its agent's work directory; shield it, as :meth:`create`.
+
+        Raises:
+            SandboxError: the engine cannot make one.
+        """
+        self._keeper = Keeper(self._engine, recipe)
+        return await self._keeper.make_volume()
+
+    async def start_keeper(self) -> None:
+        """Have the volume outlive the agent; shield it. Nothing, where there is none.
+
+        Raises:
+            SandboxError: its keeper cannot be started.
+        """
+        if self._keeper is not None:
+            await self._keeper.start()
 
     async def create(self, body: Mapping[str, Any], *, doing: str) -> None:
         """Create and attach. Shield it, and close the session when it fails."""
@@ -183,6 +206,14 @@ class DockerSession:
         """See :meth:`pacabench.sandbox.base.Session.read_line`."""
         return await self._attached().read_line()
 
+    async def take_left(self, wanted: Wanted) -> LeftFiles:
+        """See :meth:`pacabench.sandbox.base.Session.take_left`."""
+        self._wanted = wanted
+        await self.close()
+        if isinstance(self._left, LeftFiles):
+            return self._left
+        raise self._left or SandboxError("nothing was kept of what the agent left")
+
     async def close(self) -> ExitFacts:
         """See :meth:`pacabench.sandbox.base.Session.close`."""
         async with self._closing:
@@ -251,16 +282,28 @@ class DockerSession:
             try:
                 if self._container:
                     await containers.remove(self._engine, self._container)
+                await self._take()
             finally:
                 await self._services.remove()
         except SandboxError:
             self._lane.spoiled = True
             raise
         finally:
+            if self._keeper is not None:
+                await self._keeper.close()
             if self._attachment is not None:
                 await self._attachment.close()
             await unbinding
             await self._runtime.lanes.release(self._lane)
+
+    async def _take(self) -> None:
+        """Nobody is left in the container who could change what is read."""
+        if self._wanted is None or self._keeper is None:
+            return
+        try:
+            self._left = await self._keeper.take(self._wanted)
+        except SandboxError as error:
+            self._left = error
 
     def _as_facts(self, end: End | None, *, killed: bool) -> ExitFacts:
         attachment = self._attachment

@@ -23,7 +23,7 @@ from pacabench.sandbox.docker.volume import remove_volume
 from pacabench.store.files import sync_directory
 
 _ORPHAN_ENDS_WITHIN_S = ORPHAN_GRACE_S + 10.0
-_OWN_HELPERS = {Role.SIDECAR, Role.LANE}
+_OWN_HELPERS = {Role.SIDECAR, Role.LANE, Role.KEEPER}
 
 
 async def sweep(engine: Engine, *, listener: Listener) -> list[Leftover]:

@@ -81,7 +81,7 @@ def test_overrides_of_an_agent_are_all_named() -> None:
 def test_the_default_is_the_documented_one(key: str, field: Any) -> None:
     said = documented()[key].split(",")[0].strip("`")
     default = field.default
-    if key.endswith((".memory", ".tmp_size")):
+    if key.endswith((".memory", ".tmp_size", ".prepare.size")):
         assert parse_size(said) == default
     elif isinstance(default, bool):
         assert said == str(default).lower()

@@ -9,13 +9,19 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pacabench.config.prepare import PrepareConfig
 from pacabench.config.schema import DatasetConfig
+from pacabench.datasets import prepare as on_host
 from pacabench.datasets.base import Dataset, Place
 from pacabench.datasets.load import load_dataset
-from pacabench.datasets.prepare import prepare
+from pacabench.datasets.narration import MOST_LINES
 from pacabench.errors import DatasetError
 
 MAKE = """echo ran >> log; echo '{"input": 1}' > "$PACABENCH_DATASET_PATH" """
+
+
+def prepare(command: str, source: Path, place: Place, timeout_s: float = 60) -> None:
+    on_host.prepare(PrepareConfig(command=command, timeout_seconds=timeout_s), source, place)
 
 
 def load(project: Path, command: str) -> Dataset:
@@ -97,18 +103,28 @@ class TestEnvironment:
 
 
 class TestOutput:
-    def test_is_shown_when_it_ran_and_not_again(self, tmp_path: Path) -> None:
+    def test_is_shown_line_by_line_when_it_ran_and_not_again(self, tmp_path: Path) -> None:
         said: list[str] = []
         place = Place(tmp_path, tmp_path / "cache", os.environ, tell=said.append)
         for _ in range(2):
-            prepare("echo 3 rows; printf 'odd \\033[31m\\n' >&2", tmp_path / "x", place)
-        assert len(said) == 1
-        assert said[0].splitlines()[1:] == ["    3 rows", "    odd \\x1b[31m"]
+            prepare("echo 3 rows; printf 'odd \\033[31m' >&2", tmp_path / "x", place)
+        assert said[0].startswith("prepare runs on this machine, with your rights, because the")
+        assert said[1:] == ["prepare: 3 rows", "prepare: odd \\x1b[31m"]
 
-    def test_of_one_that_says_nothing_is_none(self, tmp_path: Path) -> None:
+    def test_comes_while_it_runs(self, tmp_path: Path) -> None:
+        def tell(text: str) -> None:
+            if text == "prepare: early":
+                (tmp_path / "heard").touch()
+
+        place = Place(tmp_path, tmp_path / "cache", os.environ, tell=tell)
+        prepare("echo early; until [ -e heard ]; do sleep 0.05; done", tmp_path / "x", place, 30)
+
+    def test_of_a_flood_has_an_end(self, tmp_path: Path) -> None:
         said: list[str] = []
-        prepare("true", tmp_path / "x", Place(tmp_path, tmp_path / "cache", tell=said.append))
-        assert not said
+        place = Place(tmp_path, tmp_path / "cache", tell=said.append)
+        prepare("seq 100000", tmp_path / "x", place)
+        assert len(said) == MOST_LINES + 2
+        assert said[-1] == "prepare wrote 99500 more lines, which are not shown"
 
 
 class TestFailure:

@@ -1,0 +1,188 @@
+"""A data set's ``prepare`` in a container: held as agents are, with no lane and no provider.
+
+What it works on is a volume of its own. A keeper puts the files in before it starts, and takes
+those that are wanted out when its container is gone.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pacabench.aio import finish
+from pacabench.config.prepare import PrepareConfig
+from pacabench.config.schema import AgentConfig, SandboxConfig
+from pacabench.errors import SandboxError
+from pacabench.events import Listener
+from pacabench.left_files import Wanted
+from pacabench.owner import current_owner
+from pacabench.sandbox.base import SandboxAgent
+from pacabench.sandbox.docker import containers
+from pacabench.sandbox.docker.attach import attach
+from pacabench.sandbox.docker.containers import End
+from pacabench.sandbox.docker.engine import Engine, open_engine
+from pacabench.sandbox.docker.images.agent import ensure_agent_image
+from pacabench.sandbox.docker.images.sidecar import ensure_sidecar_image
+from pacabench.sandbox.docker.images.steps import proxy_arguments
+from pacabench.sandbox.docker.keeper import Keeper, KeeperRecipe, open_keeper
+from pacabench.sandbox.docker.labels import Role, RunLabels
+from pacabench.sandbox.docker.profile import PREPARE_UID, prepare_container
+from pacabench.sandbox.docker.sandbox import maps_users
+from pacabench.sandbox.docker.sweep import remove_session, sweep
+from pacabench.sandbox.kept import KeeperError, save
+
+AREA = "/work"
+PROJECT = "project"
+"""Below :data:`AREA`: the directory that the command runs in."""
+_ENDS_WITHIN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """One command, and what it is given."""
+
+    name: str
+    """Of the data set."""
+    config: PrepareConfig
+    project: Path
+    requirements: Path | None
+    files: Sequence[tuple[str, Path | None]]
+    """Name below :data:`AREA`, and where it lies; None: a directory."""
+    data: str
+    """Below :data:`AREA`: what ``PACABENCH_DATASET_PATH`` names."""
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How it went."""
+
+    end: End | None
+    """None: it did not end in time, and was killed."""
+    left_out: Sequence[str] = ()
+
+
+async def run_preparation(
+    preparation: Preparation,
+    into: Path,
+    *,
+    cache_dir: Path,
+    listener: Listener,
+    hear: Callable[[bytes], None],
+) -> Ran:
+    """Run the command; where it ends well, what is wanted is in the directory ``into`` on return.
+
+    ``hear`` gets its output as it comes. Cancelled, it leaves nothing on the engine.
+
+    Raises:
+        EngineUnreachableError: no engine answers.
+        ImageError: its image cannot be made.
+        SandboxError: it cannot be run, or its files not be taken.
+        OSError: a file cannot be read or written.
+    """
+    labels = RunLabels(f"prepare of {preparation.name}", "", current_owner())
+    async with open_engine() as engine:
+        await sweep(engine, listener=listener)
+        info = await engine.call(lambda client: client.info(), repeatable=True)
+        image = await ensure_agent_image(
+            engine, _as_agent(preparation), cache_dir=cache_dir, listener=listener
+        )
+        recipe = KeeperRecipe(
+            image=await ensure_sidecar_image(engine, cache_dir=cache_dir, listener=listener),
+            labels=labels.of(Role.KEEPER),
+            size_bytes=preparation.config.size,
+            uid=PREPARE_UID,
+            mapped=maps_users(info),
+            spool_dir=cache_dir,
+        )
+        try:
+            keeper = await open_keeper(engine, recipe)
+            try:
+                await keeper.put(preparation.files)
+                body = _body(preparation, image.id, keeper.volume, labels.of(Role.PREPARE))
+                ran = await _run(engine, preparation, body, hear)
+                if ran.end is None or ran.end.exit_code:
+                    return ran
+                return Ran(ran.end, await _take(keeper, preparation.wanted, into))
+            finally:
+                await finish(keeper.close())
+        finally:
+            await finish(remove_session(engine, labels))
+
+
+def _as_agent(preparation: Preparation) -> SandboxAgent:
+    """What its image is made of: a base, and requirements."""
+    config = preparation.config
+    sandbox = SandboxConfig(image=config.image)
+    return SandboxAgent(
+        config=AgentConfig(name=f"prepare of {preparation.name}", command=config.command),
+        sandbox=sandbox,
+        env={},
+        source=None,
+        requirements=preparation.requirements,
+        project=preparation.project,
+    )
+
+
+def _body(
+    preparation: Preparation, image: str, volume: str, labels: Mapping[str, str]
+) -> dict[str, Any]:
+    config = preparation.config
+    online = proxy_arguments() if config.network == "engine" else {}
+    env = {
+        "HOME": "/tmp",  # noqa: S108 - inside the container
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        **online,
+        **config.env,
+        "PACABENCH_DATASET_PATH": f"{AREA}/{preparation.data}",
+    }
+    return prepare_container(
+        image=image,
+        command=["/bin/sh", "-c", f"exec 2>&1\n{config.command}"],
+        env=env,
+        volume=volume,
+        area=AREA,
+        work_dir=f"{AREA}/{PROJECT}",
+        config=config,
+        labels=labels,
+    )
+
+
+async def _run(
+    engine: Engine,
+    preparation: Preparation,
+    body: Mapping[str, Any],
+    hear: Callable[[bytes], None],
+) -> Ran:
+    doing = f"starting the prepare of data set {preparation.name!r}"
+    container = await finish(containers.create(engine, body, doing=doing))
+    attachment = None
+    try:
+        attachment = await attach(engine, container, on_stdout=hear)
+        await finish(containers.start(engine, container, doing=doing))
+        attachment.close_stdin()
+        try:
+            async with asyncio.timeout(preparation.config.timeout_seconds):
+                await attachment.wait_ended()
+        except TimeoutError:
+            return Ran(None)
+        if attachment.broke_off:
+            raise SandboxError("the output of prepare broke off; the engine may have gone down")
+        try:
+            return Ran(await containers.read_end(engine, container, within_s=_ENDS_WITHIN_S))
+        except TimeoutError:  # it closed its output and goes on
+            return Ran(None)
+    finally:
+        await finish(containers.remove(engine, container))
+        if attachment is not None:
+            await finish(attachment.close())
+
+
+async def _take(keeper: Keeper, wanted: Wanted, into: Path) -> Sequence[str]:
+    source = await keeper.take_stream(wanted)
+    try:
+        return await asyncio.to_thread(save, source, wanted, into)
+    except KeeperError as error:
+        raise SandboxError(f"what prepare made cannot be taken: {error}") from error

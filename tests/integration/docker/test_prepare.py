@@ -1,0 +1,248 @@
+"""``prepare`` in a container: what it gets, what it cannot, and what is kept of it."""
+
+import asyncio
+import json
+import secrets
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from pacabench.config.load import load_config
+from pacabench.datasets.base import Dataset
+from pacabench.errors import DatasetError, EngineUnreachableError
+from pacabench.events import Event, Notice
+from pacabench.judged_data import load_data
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+
+CONFIG = """\
+name: x
+config: {{cache_directory: cache}}
+agents: [{{name: a, command: c}}]
+datasets:
+  - {{name: {name}, source: {source}, prepare: {prepare}{more}}}
+"""
+MAKE = r"""import json, os, socket, sys
+path = os.environ["PACABENCH_DATASET_PATH"]
+raw = open("raw/words.txt").read().split()
+reached = []
+try:
+    socket.create_connection(("172.17.0.1", 22), 2)
+    reached.append("host")
+except OSError as error:
+    reached.append(error.errno)
+with open("/proc/self/status") as status:
+    told = ("CapEff", "NoNewPrivs", "Seccomp:")
+    rights = [line.split()[1] for line in status if line.startswith(told)]
+seen = sorted(name for name in os.listdir(".") if not name.startswith("cache"))
+os.makedirs(os.path.dirname(path), exist_ok=True)
+os.makedirs("beside", exist_ok=True)
+open("beside/picture", "w").write("from inside")
+print("making", len(raw), "rows \x1b[31m", flush=True)
+with open(path, "w") as rows:
+    for word in raw:
+        facts = {"input": word, "uid": os.getuid(), "reached": reached, "rights": rights,
+                 "seen": seen, "secret": os.environ.get("SECRET"), "f": "picture"}
+        rows.write(json.dumps(facts) + "\n")
+os.symlink("/etc/passwd", "beside/link")
+"""
+SECRET = "the-users-own-key"
+
+
+class Project:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.said: list[str] = []
+        self.name = f"d-{secrets.token_hex(4)}"
+        self.began = asyncio.Event()
+        (folder / "raw").mkdir()
+        (folder / "raw" / "words.txt").write_text("one two\n")
+        (folder / "make.py").write_text(MAKE)
+        (folder / ".env").write_text(f"SECRET={SECRET}\n")
+
+    def load(
+        self, prepare: Any = "python make.py", source: str = "data/x.jsonl", more: str = ""
+    ) -> Dataset:
+        text = CONFIG.format(name=self.name, source=source, prepare=json.dumps(prepare), more=more)
+        (self.folder / "pacabench.yaml").write_text(text)
+        return asyncio.run(self._load())
+
+    async def _load(self) -> Dataset:
+        loaded = load_config(self.folder / "pacabench.yaml", environ={})
+        (item,) = loaded.config.datasets
+        return await load_data(item, loaded, self._hear, lambda _: None, revision=None)
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Notice):
+            self.said.append(event.text)
+            if event.text.endswith("prepare: began"):
+                self.began.set()
+
+    def ran(self) -> int:
+        return sum("prepare runs in a container" in text for text in self.said)
+
+
+@pytest.fixture
+def project(tmp_path: Path, cache_dir: Path) -> Project:
+    (tmp_path / "cache").symlink_to(cache_dir)
+    return Project(tmp_path)
+
+
+def left(project: Project) -> list[str]:
+    """Containers and volumes of the project's prepares."""
+    client = docker.from_env(timeout=60)
+    try:
+        wanted = {"label": f"pacabench.run=prepare of {project.name}"}
+        volumes = client.api.volumes(filters=wanted).get("Volumes") or ()
+        return [
+            *(item["Id"] for item in client.api.containers(all=True, filters=wanted)),
+            *(item["Name"] for item in volumes),
+        ]
+    finally:
+        client.close()
+
+
+def test_it_is_held_and_its_data_are_kept_below_the_cache(project: Project) -> None:
+    marker = project.folder.name + str(time.time_ns())
+    (project.folder / "raw" / "unique.txt").write_text(marker)
+    files = ", files: {columns: [f], directory: beside}"
+    dataset = project.load(more=files)
+    first, second = dataset.cases
+    assert (first.input, second.input) == ("one", "two")
+    facts = first.metadata
+    assert facts["uid"] == 65531
+    assert facts["rights"] == ["0000000000000000", "1", "2"]
+    assert facts["reached"] == [101]  # ENETUNREACH
+    assert facts["secret"] is None
+    assert facts["seen"] == ["data", "make.py", "raw"]
+    assert Path(first.files[0].path).read_text() == "from inside"
+    assert not (project.folder / "data").exists()
+    assert not (project.folder / "beside").exists()
+    assert any(text.endswith("prepare: making 2 rows \\x1b[31m") for text in project.said)
+    assert any("not taken out" in t and "link: no regular file" in t for t in project.said)
+
+    assert project.load(more=files).digest == dataset.digest
+    assert project.ran() == 1
+    (project.folder / "raw" / "unique.txt").write_text(f"{marker} changed")
+    project.load(more=files)
+    assert project.ran() == 2
+    assert not left(project)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "said"),
+    [
+        ("echo no luck; exit 3", "failed with exit code 3: echo no luck; exit 3\n    no luck\n"),
+        ("kill -9 $$", "failed with signal 9"),
+        ("true", "made nothing"),
+        ({"command": "echo on; sleep 60", "timeout_seconds": 2}, "did not end within 2 s"),
+        (
+            {"command": "dd if=/dev/zero of=$PACABENCH_DATASET_PATH bs=1M", "size": "16m"},
+            "No space left on device",
+        ),
+        ({"command": "true", "size": "1m"}, "raise `prepare.size`"),
+    ],
+    ids=["exit", "signal", "nothing", "time", "room", "input"],
+)
+def test_what_goes_wrong_says_what_to_do(project: Project, prepare: Any, said: str) -> None:
+    (project.folder / "big").write_bytes(bytes(2 * 1024**2))
+    with pytest.raises(DatasetError) as caught:
+        project.load(prepare)
+    assert said in str(caught.value)
+    assert "where: host" in str(caught.value) or "prepare.size" in str(caught.value)
+    assert not left(project)
+
+
+def test_a_host_is_chosen_and_told(project: Project) -> None:
+    made = "mkdir -p data; echo '{\"input\": 1}' > $PACABENCH_DATASET_PATH"
+    dataset = project.load({"command": made, "where": "host"})
+    assert [case.input for case in dataset.cases] == [1]
+    assert (project.folder / "data" / "x.jsonl").exists()
+    assert any(f"on this machine, with your rights: {made}" in text for text in project.said)
+
+
+def test_without_an_engine_it_is_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (project.folder / "raw" / "unique.txt").write_text(str(time.time_ns()))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    with pytest.raises(EngineUnreachableError, match="where: host"):
+        project.load()
+    assert not (project.folder / "data").exists()
+
+
+def test_of_a_repository_it_changes_a_copy(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    there = tmp_path_factory.mktemp("repository")
+    (there / "rows.jsonl").write_text('{"input": "old"}\n')
+    commit = "git init -q . && git add . && git -c user.name=a -c user.email=a@b commit -qm x"
+    subprocess.run(commit, shell=True, check=True, cwd=there)
+    command = "sed -i s/old/new/ $PACABENCH_DATASET_PATH/rows.jsonl; test -e raw/words.txt"
+    dataset = project.load(command, source=f'"git:file://{there}#rows.jsonl"')
+    assert [case.input for case in dataset.cases] == ["new"]
+    assert dataset.revision is not None
+
+
+def test_stopped_it_leaves_nothing(project: Project) -> None:
+    async def stop() -> None:
+        loading = asyncio.create_task(project._load())
+        await project.began.wait()
+        loading.cancel()
+        await asyncio.gather(loading, return_exceptions=True)
+
+    text = CONFIG.format(
+        name=project.name, source="x.jsonl", prepare='"echo began; sleep 600"', more=""
+    )
+    (project.folder / "pacabench.yaml").write_text(text)
+    asyncio.run(stop())
+    assert not left(project)
+
+
+LOAD = """\
+import asyncio, sys
+from pathlib import Path
+from pacabench.config.load import load_config
+from pacabench.judged_data import load_data
+async def load():
+    loaded = load_config(Path(sys.argv[1]), environ={})
+    hear = lambda event: print(getattr(event, "text", ""), flush=True)
+    data = await load_data(loaded.config.datasets[0], loaded, hear, lambda _: None, revision=None)
+    print([case.input for case in data.cases])
+asyncio.run(load())
+"""
+
+
+def start(project: Project) -> "subprocess.Popen[str]":
+    """A harness of its own that loads the data set."""
+    words = [sys.executable, "-c", LOAD, str(project.folder / "pacabench.yaml")]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+
+def test_killed_in_the_middle_it_leaves_nothing_half_made(project: Project) -> None:
+    path = "$PACABENCH_DATASET_PATH"
+    first = f"test -e raw/quick || {{ echo {project.name} > {path}; echo began; sleep 600; }}; "
+    command = first + f"echo '{{\"input\": 1}}' > {path}"
+    text = CONFIG.format(
+        name=project.name, source="x.jsonl", prepare=json.dumps({"command": command}), more=""
+    )
+    (project.folder / "pacabench.yaml").write_text(text)
+    with start(project) as harness:
+        assert harness.stdout is not None
+        for line in harness.stdout:
+            if line.endswith("prepare: began\n"):
+                harness.kill()
+    whole = list((project.folder / "cache/prepared").glob("*/project/x.jsonl"))
+    assert not [file for file in whole if file.read_text() == f"{project.name}\n"]
+    assert left(project)
+    (project.folder / "raw" / "quick").write_text("")
+    harnesses = [start(project), start(project)]
+    said = [harness.communicate(timeout=120)[0] for harness in harnesses]
+    assert [text.splitlines()[-1] for text in said] == ["[1]", "[1]"]
+    assert sum(text.count("prepare runs in a container") for text in said) == 1
+    assert not left(project)

@@ -112,6 +112,11 @@ class TestHeads:
             "Host": "x", "A": "a b", "B": "", "C": "", "Content-Length": "0"
         }  # fmt: skip
 
+    @pytest.mark.parametrize("space", [" ", "\t", " \t "])
+    def test_nor_is_it_where_only_one_has_some(self, space: str) -> None:
+        request = read_one(head("GET / HTTP/1.1", f"A: b{space}", "C: d"))
+        assert (request.headers["A"], request.headers["C"]) == ("b", "d")
+
     def test_bytes_that_are_no_utf8_survive(self) -> None:
         request = read_one(b"GET / HTTP/1.1\r\n" + HOST + b"A: \xff\xc3\xa9\r\n\r\n")
         assert request.headers["A"].encode("utf-8", "surrogateescape") == b"\xff\xc3\xa9"
@@ -210,6 +215,11 @@ class TestHeads:
 
 
 class TestBodies:
+    def test_a_body_counts_in_no_head(self) -> None:
+        body = b"x" * reading.MAX_HEAD_BYTES
+        start = head("POST / HTTP/1.1", f"Content-Length: {len(body)}")
+        assert [it.take() for it in read(start + body, b"", start + body)] == [body, body]
+
     @pytest.mark.parametrize(
         "lines",
         [

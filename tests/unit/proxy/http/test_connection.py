@@ -82,6 +82,17 @@ class TestRequests:
         assert said.endswith(b"too long")
         assert not it.open
 
+    async def test_a_body_that_nobody_read_ends_the_connection(self) -> None:
+        async def hasty(_: Served, __: Request, reply: Reply) -> None:
+            reply.start(204, {})
+            reply.finish()
+
+        async with served(hasty) as it:
+            first = asks("/1", b"x" * 5)
+            said = await it.says(first[:-5], first[-5:] + asks("/2"))
+        assert it.seen == ["/1"]
+        assert said.count(b"HTTP/1.1 204") == 1
+
     async def test_nobody_sees_off_a_client_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(serving, "HEAD_WITHIN_S", 0.1)
         monkeypatch.setattr(serving, "SEE_OFF_S", 0.1)

@@ -36,6 +36,17 @@ _USAGE: dict[str, Kind] = {
     "estimated_calls": "integer",
     "replayed_calls": "integer",
 }
+_SPREADS = ("input_tokens", "output_tokens", "cost_usd")
+"""Of ``PerCase``: a column for the median, the tail and the mean of each."""
+_UNITS: dict[str, Kind] = {"usd": "number", "tokens": "integer", "calls": "integer"}
+_BUDGETS: dict[str, Kind] = {
+    f"{scope}_{what}_{unit}": kind
+    for scope in ("run", "agent", "case")
+    for what in ("budget", "spent")
+    for unit, kind in _UNITS.items()
+    if (scope, what) != ("case", "spent")  # each attempt has one of its own
+}
+"""Limits, and what was spent of them."""
 _NAMES: dict[str, Kind] = {"run_id": "text", "agent": "text", "dataset": "text"}
 AGENT_COLUMNS: dict[str, Kind] = {
     **_NAMES,
@@ -56,6 +67,8 @@ AGENT_COLUMNS: dict[str, Kind] = {
     "attempts": "integer",
     **_USAGE,
     "cost_per_pass_usd": "number",
+    **{f"{name}_per_case_{of}": "number" for name in _SPREADS for of in ("p50", "p95", "mean")},
+    **_BUDGETS,
 }
 CASE_COLUMNS: dict[str, Kind] = {
     **_NAMES,
@@ -77,8 +90,7 @@ CASE_COLUMNS: dict[str, Kind] = {
 
 def flat_agents(view: RunView) -> Flat:
     """A row per agent and data set."""
-    run_id = view.record.run_id
-    return Flat(AGENT_COLUMNS, (_agent(run_id, agent) for agent in view.summary.agents))
+    return Flat(AGENT_COLUMNS, (_agent(view, agent) for agent in view.summary.agents))
 
 
 def flat_cases(view: RunView) -> Flat:
@@ -94,10 +106,10 @@ def as_text(value: JSON) -> str | None:
     return orjson.dumps(value).decode()
 
 
-def _agent(run_id: str, agent: AgentSummary) -> Row:
+def _agent(view: RunView, agent: AgentSummary) -> Row:
     interval, per = agent.accuracy_interval, agent.per_case
     return {
-        "run_id": run_id,
+        "run_id": view.record.run_id,
         "agent": agent.agent,
         "dataset": agent.dataset,
         "cases": agent.cases,
@@ -117,7 +129,32 @@ def _agent(run_id: str, agent: AgentSummary) -> Row:
         "attempts": agent.attempts,
         **_usage(agent.usage),
         "cost_per_pass_usd": agent.cost_per_pass_usd,
+        **{
+            f"{name}_per_case_{of}": getattr(getattr(per, name), of)
+            for name in _SPREADS
+            for of in ("p50", "p95", "mean")
+        },
+        **_budget(view, agent.agent),
     }
+
+
+def _budget(view: RunView, agent: str) -> Row:
+    """What the run, the agent and each attempt may spend, and what the first two have."""
+    row: Row = dict.fromkeys(_BUDGETS)
+    budget, spending = view.record.manifest.budget, view.spending
+    if budget is None:
+        return row
+    scopes = {
+        "run": (budget.run, spending.total),
+        "agent": (budget.agents.get(agent), spending.agents[agent]),
+        "case": (budget.cases.get(agent), None),
+    }
+    for scope, (limits, spent) in scopes.items():
+        for unit in _UNITS:
+            row[f"{scope}_budget_{unit}"] = getattr(limits, unit, None)
+            if spent is not None:
+                row[f"{scope}_spent_{unit}"] = getattr(spent, unit)
+    return row
 
 
 def _case(view: RunView, result: CaseResult) -> Row:

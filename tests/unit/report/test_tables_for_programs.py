@@ -16,7 +16,7 @@ from pacabench.report.export import export_run
 from pacabench.report.parquet import parquet_chunks
 from pacabench.report.rows import flat_agents, flat_cases
 from pacabench.report.view import RunView
-from pacabench.testing.records import fake_key, fake_result
+from pacabench.testing.records import fake_key, fake_manifest, fake_metered, fake_result
 
 
 def rows_of(text: bytes) -> list[dict[str, str]]:
@@ -44,6 +44,42 @@ class TestCsv:
         ]
         assert float(found[0]["accuracy_low"]) == pytest.approx(0.0615, abs=1e-4)
         assert found[1]["cost_usd"] == ""  # unknown is not zero
+
+    def test_has_what_a_case_takes_as_the_json_export(self, mixed: RunView) -> None:
+        (first, other) = rows_of(b"".join(csv_chunks(flat_agents(mixed))))
+        (agent, _) = export_run(mixed, include_cases=False)["agents"]
+        for name in ("input_tokens", "output_tokens", "cost_usd"):
+            for figure in ("p50", "p95", "mean"):
+                assert float(first[f"{name}_per_case_{figure}"]) == agent["per_case"][name][figure]
+        assert other["cost_usd_per_case_p95"] == ""
+
+    def test_has_budgets_and_what_was_spent_of_them(
+        self, make_view: Callable[..., RunView]
+    ) -> None:
+        first, second = fake_result(fake_key("c")), fake_result(fake_key("c", agent="other"))
+        budget = {
+            "run": {"usd": 1.5},
+            "agents": {"agent": {"calls": 9}},
+            "cases": {"other": {"tokens": 70}},
+        }
+        view = make_view(
+            [first, second],
+            [fake_metered(first, 0.25), fake_metered(second, 0.5)],
+            fake_manifest(
+                budget=budget, planned_cases={"agent": {"data": 1}, "other": {"data": 1}}
+            ),
+        )
+        one, two = rows_of(b"".join(csv_chunks(flat_agents(view))))
+        limits = ("run_budget_usd", "run_budget_calls", "agent_budget_calls", "case_budget_tokens")
+        assert [one[name] for name in limits] == ["1.5", "", "9", ""]
+        assert [two[name] for name in limits] == ["1.5", "", "", "70"]
+        spent = ("run_spent_usd", "run_spent_calls", "agent_spent_usd", "agent_spent_calls")
+        assert [one[name] for name in spent] == ["0.75", "2", "0.25", "1"]
+        assert [two[name] for name in spent] == ["0.75", "2", "0.5", "1"]
+
+    def test_without_a_budget_has_none(self, mixed: RunView) -> None:
+        (row, _) = rows_of(b"".join(csv_chunks(flat_agents(mixed))))
+        assert {row[name] for name in row if "_budget_" in name or "_spent_" in name} == {""}
 
     @pytest.mark.parametrize(
         ("text", "shown"),

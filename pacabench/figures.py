@@ -1,7 +1,10 @@
 """LLM calls and what they used, added up. Unknown is not zero."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import TypeAlias
 
 from pacabench.call_facts import CallFacts, Metered
 from pacabench.model import SCRIPTED_PROVIDER, CallRecord
@@ -128,3 +131,15 @@ class CallFigures:
 
     def _sum(self, total: int, known: int) -> int | None:
         return None if self.calls and not known else total
+
+
+FiguresByGroup: TypeAlias = defaultdict[tuple[str, str], CallFigures]
+"""Of agents' calls, by agent and data set."""
+
+
+def figures_of(calls: Iterable[Metered]) -> FiguresByGroup:
+    """``calls`` added up."""
+    figures: FiguresByGroup = defaultdict(CallFigures)
+    for metered in calls:
+        figures[metered.key.agent, metered.key.dataset].add(metered)
+    return figures

@@ -1,14 +1,13 @@
 """Books of LLM calls and of ways out while a run goes on: priced, journalled, handed on."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pacabench.call_facts import Metered
 from pacabench.egress import CaseEgress, EgressRecord
 from pacabench.estimate import with_estimate
 from pacabench.events import CallFinished, Listener
-from pacabench.figures import CallFigures
+from pacabench.figures import CallFigures, FiguresByGroup
 from pacabench.model import CallRecord, CaseKey, MeteredCall
 from pacabench.proxy.excerpt import CallText
 
@@ -53,7 +52,7 @@ class Ledger:
         charge: Charge = lambda _: None,
         judge_charge: Charge = lambda _: None,
     ) -> None:
-        self.usage: defaultdict[tuple[str, str], CallFigures] = defaultdict(CallFigures)
+        self.usage: FiguresByGroup = defaultdict(CallFigures)
         """Agent and data set to the figures of all their calls, earlier sessions' included."""
         self._keys: dict[str, CaseKey] = {}
         self._cost = cost
@@ -66,10 +65,10 @@ class Ledger:
         self._open: dict[str, _Attempt] = {}
         self._texts: dict[str, CallText] = {}
 
-    def recall(self, calls: Iterable[Metered]) -> None:
-        """Take calls of earlier sessions into ``usage``. Once, before the first attempt."""
-        for metered in calls:
-            self.usage[metered.key.agent, metered.key.dataset].add(metered)
+    def recall(self, usage: Mapping[tuple[str, str], CallFigures]) -> None:
+        """Take what earlier sessions used into ``usage``. Once, before the first attempt."""
+        for group, figures in usage.items():
+            self.usage[group].merge(figures)
 
     def open(self, attempt_id: str, key: CaseKey) -> None:
         """Collect the calls of this attempt.

@@ -59,7 +59,7 @@ async def carry_out(job: Job) -> RunReport:
         )
     keys = [case.key for case in cases]
     if shuffle is not None and not job.retry:  # wrong answers that are made again decide nothing
-        job.contest = open_contest(benchmark.names, keys, epochs, store.deciding())
+        job.contest = open_contest(benchmark.names, keys, epochs, store.deciding)
     pricer = Pricer(benchmark.providers, config.prices)
     budgets = budgets_of(config, benchmark.names)
     treasury = Treasury(budgets, pricer, job.listener)
@@ -73,7 +73,7 @@ async def carry_out(job: Job) -> RunReport:
         judge_charge=treasury.take_judge,
     )
     store.import_spool(keys, pricer.cost)
-    deciding = store.deciding()
+    deciding = store.deciding
     planned = plan_attempts(
         cases,
         deciding=deciding,
@@ -96,7 +96,7 @@ async def carry_out(job: Job) -> RunReport:
     if _affordable(planned, treasury):
         await _make(job, planned, keys, pricer, ledger, treasury)
     else:
-        ledger.recall(store.call_facts())
+        ledger.recall(store.usage)
     if _is_decided(job) or all(attempt.key in job.decided for attempt in planned):
         job.over_budget = None  # and if a budget was spent, it was enough
     elif job.over_budget is None:
@@ -125,7 +125,7 @@ async def _make(
             if store.import_spool(keys, pricer.cost) and store.manifest.budget is not None:
                 treasury.recall(store.call_facts(), store.judge_calls())
             store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))
-            ledger.recall(store.call_facts())
+            ledger.recall(store.usage)
             book = job.recording.heard_of_judge(ledger.take_judge_call)
             desk, rules, loaded = benchmark.desk, _rules(job, treasury), benchmark.loaded
             async with open_desk(desk, benchmark.judges, loaded, book, job.listener, rules):
@@ -308,7 +308,7 @@ def _announce(job: Job, ledger: Ledger, treasury: Treasury) -> None:
             run_id=store.manifest.run_id,
             sandbox=store.manifest.sandbox.kind,
             planned=counts,
-            decided=tuple(store.deciding().values()),
+            decided=tuple(store.deciding.values()),
             earlier_calls=earlier,
             budget=treasury.ceiling,
             spent=treasury.charged,

@@ -2,17 +2,19 @@
 
 import asyncio
 import json
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
 from pacabench.config.evaluators import JsonMatchConfig
 from pacabench.evaluators.decimals import from_json
 from pacabench.evaluators.json_compare import Comparison
-from pacabench.evaluators.json_schema import SchemaCheck
 from pacabench.evaluators.matching import MAX_CHARACTERS
 from pacabench.evaluators.text import bad_case, is_empty, text_of, verdict
 from pacabench.model import JSON, Case, Evaluation
+
+if TYPE_CHECKING:
+    from pacabench.evaluators.json_schema import SchemaCheck
 
 _FENCE = "```"
 
@@ -22,7 +24,7 @@ class JsonMatch:
 
     def __init__(self, config: JsonMatchConfig) -> None:
         self._config = config
-        self._schema = SchemaCheck(config.json_schema) if config.json_schema is not None else None
+        self._schema = _schema_check(config.json_schema)
         self._comparison = Comparison(
             subset=config.mode == "subset",
             tolerance=from_json(config.tolerance),
@@ -106,3 +108,11 @@ def _no_duplicates(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
             raise ValueError(f"the key {key[:80]!r} stands twice")
         found[key] = value
     return found
+
+
+def _schema_check(schema: dict[str, Any] | None) -> "SchemaCheck | None":
+    if schema is None:
+        return None
+    from pacabench.evaluators.json_schema import SchemaCheck  # noqa: PLC0415 - slow
+
+    return SchemaCheck(schema)

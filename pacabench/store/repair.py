@@ -3,30 +3,42 @@
 import os
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pacabench.figures import FiguresByGroup, figures_of
 from pacabench.memory import building
 from pacabench.model import Verdict
 from pacabench.store.files import write_new
 from pacabench.store.journal import cut_back
 from pacabench.store.manifest import Session
 from pacabench.store.reader import (
-    CALLS,
     EGRESS,
     JUDGE,
     JournalReader,
     check_lines,
+    read_call_facts,
     read_verdicts,
 )
 
 T = TypeVar("T")
 
 
-def read_all(
-    run_dir: Path, sessions: Sequence[Session]
-) -> tuple[list[Verdict], Sequence[JournalReader[Any]]]:
-    """What counts of all attempts, and every file, read to its end and none of them changed.
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a run's journal holds."""
+
+    results: list[Verdict] = field(default_factory=list)
+    """What counts of all attempts."""
+    usage: FiguresByGroup = field(default_factory=lambda: figures_of(()))
+    """What all calls on record used."""
+    files: Sequence[JournalReader[Any]] = ()
+    """Read to their ends."""
+
+
+def read_all(run_dir: Path, sessions: Sequence[Session]) -> Contents:
+    """Read every file to its end; none of them is changed.
 
     Raises:
         JournalError: one is damaged in the middle, cannot be read, or was there and is not.
@@ -38,7 +50,9 @@ def read_all(
     results = read_verdicts(run_dir, synced=synced("results_bytes"))
     with building():
         verdicts = [verdict for _, verdict in results]
-    others = [check_lines(run_dir / CALLS, synced=synced("calls_bytes"))]
+    calls = read_call_facts(run_dir, synced=synced("calls_bytes"))
+    usage = figures_of(call for _, call in calls)
+    others = []
     # Older runs have no file of ways out, and runs without judges none of theirs.
     for name, bytes_name in ((EGRESS, "egress_bytes"), (JUDGE, "judge_bytes")):
         if synced(bytes_name) or os.path.lexists(run_dir / name):
@@ -46,7 +60,7 @@ def read_all(
     for file in others:
         for _ in file:
             pass
-    return verdicts, [results, *others]
+    return Contents(verdicts, usage, (results, calls, *others))
 
 
 def repair(reader: JournalReader[T]) -> Sequence[str]:

@@ -13,6 +13,7 @@ from typing import Any, Self
 from pacabench.call_facts import MeteredFacts
 from pacabench.egress import CaseEgress
 from pacabench.errors import JournalError, UsageError
+from pacabench.figures import FiguresByGroup
 from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall, Verdict
 from pacabench.owner import Owner, current_owner
 from pacabench.store.commit import GroupCommit
@@ -48,7 +49,7 @@ from pacabench.store.reader import (
     read_egress,
     read_judge_calls,
 )
-from pacabench.store.repair import read_all, repair
+from pacabench.store.repair import Contents, read_all, repair
 from pacabench.store.spool import SpoolFile, read_spools, remove_spool
 
 
@@ -64,17 +65,20 @@ class RunStore:
     results: list[Verdict]
     """What counts of all attempts, in the order in which they ended.
     :func:`~pacabench.store.record.load_run` reads them whole."""
+    usage: FiguresByGroup
+    """What the calls used that were on record before this session, or were recovered in it."""
     repairs: list[str]
     """What ``open`` cut off, or what it misses, for people."""
     previous_owner: Owner | None
     """The harness that held the run last, if it died without giving it back."""
 
     def __init__(
-        self, run_dir: Path, lock: RunLock, results: list[Verdict], repairs: list[str]
+        self, run_dir: Path, lock: RunLock, contents: Contents, repairs: list[str]
     ) -> None:
         self.run_dir = run_dir
         self.manifest = read_manifest(run_dir)
-        self.results = results
+        self.results, self.usage = contents.results, contents.usage
+        self._deciding = {result.key: result for result in self.results if result.decides}
         self.repairs = repairs
         self.previous_owner = lock.previous
         self._lock = lock
@@ -108,7 +112,7 @@ class RunStore:
                 furnish(draft, manifest, config_text)
                 draft.rename(run_dir)
                 sync_directory(runs_dir)
-                store = cls(run_dir, lock, [], [])
+                store = cls(run_dir, lock, Contents(), [])
             except OSError as error:
                 raise file_error("create", run_dir, error) from error
             undo.pop_all()
@@ -132,12 +136,12 @@ class RunStore:
         lock = take_lock(run_dir)
         with contextlib.ExitStack() as undo:
             undo.callback(lock.release)
-            results, files = read_all(run_dir, read_manifest(run_dir).sessions)
+            contents = read_all(run_dir, read_manifest(run_dir).sessions)
             # Only now, when all files are known to be sound, is one of them touched.
             if not os.path.lexists(run_dir / EGRESS):  # a run of a version that had none
                 write_new(run_dir / EGRESS, b"")
-            repairs = [text for file in files for text in repair(file)]
-            store = cls(run_dir, lock, results, repairs)
+            repairs = [text for file in contents.files for text in repair(file)]
+            store = cls(run_dir, lock, contents, repairs)
             undo.pop_all()
         return store
 
@@ -152,24 +156,17 @@ class RunStore:
     ) -> None:
         self.close()
 
-    def deciding(self) -> dict[CaseKey, Verdict]:
+    @property
+    def deciding(self) -> Mapping[CaseKey, Verdict]:
         """The last attempt of each case that says something about it."""
-        return {result.key: result for result in self.results if result.decides}
+        return self._deciding
 
     def attempts_made(self) -> Counter[CaseKey]:
         """How many attempts of each case have a result."""
         return Counter([result.key for result in self.results])
 
-    def calls(self) -> Iterator[MeteredCall]:
-        """All LLM calls on record, read from the file.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
-        return (call for _, call in read_calls(self.run_dir))
-
     def call_facts(self) -> Iterator[MeteredFacts]:
-        """What counts of them, twice as fast.
+        """What counts of all LLM calls on record, read from the file.
 
         Raises:
             JournalError: it cannot be read.
@@ -177,7 +174,7 @@ class RunStore:
         return (call for _, call in read_call_facts(self.run_dir))
 
     def judge_calls(self) -> Iterator[MeteredCall]:
-        """All LLM calls that judged answers, as :meth:`calls`."""
+        """All LLM calls that judged answers, as :meth:`call_facts`."""
         if not os.path.lexists(self.run_dir / JUDGE):
             return iter(())
         return (call for _, call in read_judge_calls(self.run_dir))
@@ -237,7 +234,7 @@ class RunStore:
         self.update_manifest(
             status="finished" if ended == "finished" else "stopped",
             finished=now,
-            outcomes=dict(Counter(result.outcome for result in self.deciding().values())),
+            outcomes=dict(Counter(result.outcome for result in self._deciding.values())),
             sessions=tuple(sessions),
         )
 
@@ -261,7 +258,9 @@ class RunStore:
             JournalError: it is not on disk, and nothing will be any more: the run must stop.
         """
         await self._commit.append(encode(result))
-        self.results.append(result.verdict)
+        self.results.append(verdict := result.verdict)
+        if verdict.decides:
+            self._deciding[verdict.key] = verdict
 
     def append_call(self, call: MeteredCall) -> None:
         """Hand ``call`` to the system at once; it is on disk with the next result.
@@ -317,14 +316,16 @@ class RunStore:
         spools = read_spools(self.run_dir)
         if not spools:
             return 0
-        known = {call.call.call_id for call in self.calls()}
+        known = {call.call.call_id for _, call in read_calls(self.run_dir)}
         owners = {key.digest: key for key in (*keys, *(result.key for result in self.results))}
         added = 0
         for spool in spools:
             for call in spool.calls:
                 key = owners.get(call.attempt_id.partition("-")[0])
                 if call.call_id not in known and key is not None:
-                    self._put(self._calls, MeteredCall(key, call, cost(call), recovered=True))
+                    metered = MeteredCall(key, call, cost(call), recovered=True)
+                    self._put(self._calls, metered)
+                    self.usage[key.agent, key.dataset].add(metered)
                     known.add(call.call_id)
                     added += 1
             self._calls.sync()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pacabench.figures import figures_of
 from pacabench.ledger import Ledger
 from pacabench.model import CaseKey, MeteredCall, Usage, new_attempt_id
 from pacabench.proxy.excerpt import CallText
@@ -47,7 +48,7 @@ class TestCalls:
 
     def test_of_earlier_sessions_are_added_to(self, ledger: Ledger) -> None:
         earlier = fake_metered(fake_result(KEY))
-        ledger.recall([earlier, earlier])
+        ledger.recall(figures_of([earlier, earlier]))
         attempt = new_attempt_id(KEY)
         ledger.open(attempt, KEY)
         ledger.take(fake_call(attempt_id=attempt))

@@ -19,7 +19,7 @@ from pacabench.model import CaseResult, ExitFacts, MeteredCall, Outcome, new_att
 from pacabench.store import RunStore, load_run
 from pacabench.store.lines import encode, seal
 from pacabench.store.logs import read_log
-from pacabench.store.reader import read_results
+from pacabench.store.reader import read_calls, read_results
 from pacabench.testing.records import (
     fake_egress,
     fake_key,
@@ -142,7 +142,7 @@ class TestAppend:
             for outcome in (Outcome.SANDBOX_ERROR, Outcome.FAILED, Outcome.PASSED):
                 await store.append_result(fake_result(key, outcome))
             assert len(store.results) == 3
-            assert store.deciding()[key].outcome is Outcome.PASSED
+            assert store.deciding[key].outcome is Outcome.PASSED
             assert store.attempts_made() == {key: 3}
 
     async def test_answers_are_not_kept_in_memory(self, store: RunStore) -> None:
@@ -168,7 +168,7 @@ class TestAppend:
                 store.end_session("stopped")
         with RunStore.open(store.run_dir) as again:
             assert ids(again) == [RESULTS[0].attempt_id]
-            assert list(again.calls()) == []
+            assert list(again.call_facts()) == []
             assert again.repairs == []
 
     async def test_a_way_out_is_on_disk_before_the_result_that_it_belongs_to(
@@ -194,7 +194,7 @@ class TestAppend:
                 await store.append_result(RESULTS[0])
             monkeypatch.undo()
             store.append_call(CALLS[0])
-            assert list(store.calls()) == []
+            assert list(store.call_facts()) == []
 
     async def test_logs_have_names_that_nobody_chose(self, store: RunStore) -> None:
         attempt_id = new_attempt_id(fake_key("../../etc/passwd"))
@@ -264,7 +264,8 @@ class TestOpen:
             extra = fake_result(fake_key("after"))
             with RunStore.open(run_dir) as store:
                 assert ids(store) == [r.attempt_id for r in RESULTS[: whole["results.jsonl"]]]
-                assert list(store.calls()) == CALLS[: whole["calls.jsonl"]]
+                read = [call for _, call in read_calls(run_dir)]
+                assert read == CALLS[: whole["calls.jsonl"]]
                 assert list(load_run(run_dir).egress()) == EGRESS[: whole["egress.jsonl"]]
                 assert list(store.judge_calls()) == CALLS[: whole["judge.jsonl"]]
                 cut = sum("cut" in repair for repair in store.repairs)
@@ -482,7 +483,7 @@ class TestKill:
             assert store.previous_owner is not None
             assert store.previous_owner.pid == child.pid
             assert set(acknowledged) <= set(ids(store))
-            called = {call.call.attempt_id for call in store.calls()}
+            called = {call.call.attempt_id for call in store.call_facts()}
             assert set(ids(store)) <= called
             assert len(ids(store)) == len(set(ids(store)))
 

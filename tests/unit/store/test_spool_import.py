@@ -14,6 +14,7 @@ from pacabench.model import CallRecord, CaseKey, CaseResult, new_attempt_id
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.spool import Spool
 from pacabench.store import RunStore, load_run
+from pacabench.store.reader import read_calls
 from pacabench.testing.records import (
     fake_egress,
     fake_key,
@@ -58,7 +59,7 @@ def call_of(key: CaseKey) -> CallRecord:
 
 
 def imported(store: RunStore) -> list[tuple[str, CaseKey, float | None, bool]]:
-    return [(c.call.call_id, c.key, c.cost_usd, c.recovered) for c in store.calls()]
+    return [(c.call.call_id, c.key, c.cost_usd, c.recovered) for _, c in read_calls(store.run_dir)]
 
 
 class TestImportSpool:
@@ -97,7 +98,7 @@ class TestImportSpool:
         proxy.begin(CallDraft(attempt_id, provider="openai", endpoint="chat.completions"))
         proxy.close()
         assert store.import_spool(KEYS, price) == 1
-        (call,) = store.calls()
+        ((_, call),) = read_calls(store.run_dir)
         assert (call.call.end, call.cost_usd, call.call.may_be_billed) == (
             "interrupted",
             None,

@@ -37,21 +37,26 @@ class LinkLostError(UpstreamError):
     """The connection ended before the first byte of a reply: it may have been idle for too long."""
 
 
-class Link(asyncio.Protocol):
+class Link(asyncio.BufferedProtocol):
     """A connection, with at most one request under way.
 
     Args:
         silence_s: how long the other side may say nothing, or take nothing, while it is asked.
         on_lost: called when it is gone for good.
+        buffer: what is read goes through it, and is out of it when the event loop goes on: so all
+            connections share one. To make room for each read anew costs more than the read.
     """
 
-    def __init__(self, silence_s: float, on_lost: Callable[["Link"], None]) -> None:
+    def __init__(
+        self, silence_s: float, on_lost: Callable[["Link"], None], buffer: memoryview
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.usable = True
         """A further request may be sent when there is none under way."""
         self.is_held_up = False
         """Nothing is read until what is held is taken."""
         self._silence_s, self._on_lost = silence_s, on_lost
+        self._buffer = buffer
         self._transport: asyncio.Transport | None = None
         self._parser: HttpResponseParser | None = _parser(self)
         self._answer: Answer | None = None
@@ -154,8 +159,17 @@ class Link(asyncio.Protocol):
         self._progress_at = monotonic()
         self._send_on()
 
-    def data_received(self, data: bytes) -> None:
-        """Called by the event loop."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Called by the event loop: where bytes that come are put."""
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Called by the event loop: some are there."""
+        self.data_received(self._buffer[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """What came; none of it is kept."""
         answer, parser = self._answer, self._parser
         if answer is None or answer.ended or answer.problem is not None or parser is None:
             self.abort()  # nobody asked for it

@@ -22,6 +22,8 @@ MAX_IDLE = 256
 """Of one origin. The oldest go first."""
 MAX_LINKS = 8192
 """Of all origins, so that calls whose agents left cannot use up the proxy's open files."""
+_READ_BYTES = 256 * 1024
+"""At once from one connection."""
 _LAST_WORDS = 16
 """Turns of the event loop for connections that were closed to be gone."""
 
@@ -86,6 +88,7 @@ class Session:
         self._patience, self._resolver = patience, resolver
         self._pools: dict[Origin, Pool] = {}
         self._links: set[Link] = set()
+        self._buffer = memoryview(bytearray(_READ_BYTES))
 
     def pool(self, origin: Origin) -> Pool:
         """The one for ``origin``."""
@@ -98,7 +101,7 @@ class Session:
         if len(self._links) >= MAX_LINKS:
             raise UpstreamUnreachableError(f"the proxy has {MAX_LINKS} connections already")
         within_s = self._patience.connect_s
-        link = Link(self._patience.silence_s, self._links.discard)
+        link = Link(self._patience.silence_s, self._links.discard, self._buffer)
         self._links.add(link)
         connected = False
         try:

@@ -54,7 +54,7 @@ class Wire(asyncio.Transport):
 
 
 def linked(silence_s: float = PATIENT_S) -> tuple[Link, Wire]:
-    wire, link = Wire(), Link(silence_s, lambda _: None)
+    wire, link = Wire(), Link(silence_s, lambda _: None, memoryview(bytearray(1024)))
     link.connection_made(wire)
     return link, wire
 

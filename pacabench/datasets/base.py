@@ -142,6 +142,13 @@ class Source:
     notices: tuple[str, ...] = ()
     base: Path | None = None
     """The directory that it was fetched into; None: the project's."""
+    fetch: Callable[[str], Path] | None = None
+    """Fetches a file of cases by its name in the data set; None: they lie below ``base``.
+
+    Raises:
+        ValueError: there is none of this name.
+        DatasetError: it cannot be fetched.
+    """
 
 
 @dataclass(frozen=True, slots=True)

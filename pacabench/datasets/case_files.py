@@ -1,7 +1,7 @@
 """Files that come with cases: named by columns, and taken from one directory alone."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,6 +21,8 @@ class FileFinder:
 
     config: FilesConfig
     directory: Path
+    fetch: Callable[[str], Path] | None = None
+    """See :class:`~pacabench.datasets.base.Source`; ``directory`` is not looked at then."""
     _known: dict[Path, tuple[int, str]] = field(default_factory=dict)
 
     def files_of(self, row: dict[str, Any]) -> tuple[CaseFile, ...]:
@@ -46,11 +48,21 @@ class FileFinder:
         pure = PurePosixPath(name)
         base = self.directory.resolve()
         path = (base / name).resolve()
-        if pure.is_absolute() or ".." in pure.parts or not path.is_relative_to(base):
+        inside = not pure.is_absolute() and ".." not in pure.parts
+        if inside and self.fetch is not None:
+            return self._fetched(str(PurePosixPath(self.config.directory.as_posix(), name)), column)
+        if not inside or not path.is_relative_to(base):
             raise ValueError(f"column {column!r}: {name[:80]!r} leads out of `files.directory`")
         if not path.is_file():
             raise ValueError(f"column {column!r}: there is no file {name[:80]!r} in {base}")
         return path
+
+    def _fetched(self, name: str, column: str) -> Path:
+        assert self.fetch is not None
+        try:
+            return self.fetch(name)
+        except ValueError as error:
+            raise ValueError(f"column {column!r}: {error}") from None
 
     def _look(self, path: Path) -> tuple[int, str]:
         if path not in self._known:

@@ -1,10 +1,12 @@
 """Comma- and tab-separated tables: a header, then a row per record. Every cell is text."""
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from pacabench.datasets.base import BadRow, BrokenFileError, Row
+from pacabench.datasets.gzipped import format_of, open_rows
 
 MAX_CELL_CHARACTERS = 32 * 1024**2
 
@@ -17,8 +19,11 @@ def read_csv(file: Path) -> Iterator[Row | BadRow]:
         OSError: it cannot be read.
     """
     csv.field_size_limit(MAX_CELL_CHARACTERS)
-    delimiter = "\t" if file.suffix == ".tsv" else ","
-    with file.open(encoding="utf-8-sig", newline="") as stream:
+    delimiter = "\t" if format_of(file).startswith(".tsv") else ","
+    with (
+        open_rows(file) as content,
+        io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as stream,
+    ):
         reader = csv.reader(stream, delimiter=delimiter, strict=True)
         try:
             names = _header(next(reader, []))

@@ -19,6 +19,9 @@ from pacabench.datasets.command import Ended, locked, run_command
 from pacabench.errors import DatasetError
 
 TIMEOUT_S = 3600.0
+_SUBMODULE = re.compile(r"^\s*path\s*=\s*(.+?)\s*$", re.MULTILINE)
+_MODULES_BYTES = 64 * 1024
+_SHOWN_MODULES = 5
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/]+@[^/]+:|[A-Za-z0-9.-]+:(?!//)")
 _SAFE = (
@@ -122,7 +125,8 @@ class _Repository:
                 if not (self._bare / "HEAD").exists():
                     self._must("init", "--quiet", "--bare", str(self._bare))
                 commit, notices = self._commit()
-                return Checkout(self._files(commit), commit, notices)
+                folder = self._files(commit)
+                return Checkout(folder, commit, (*notices, *self._without_submodules(folder)))
         except OSError as error:
             raise DatasetError(f"{self._source.shown}: {error}") from error
 
@@ -172,6 +176,28 @@ class _Repository:
             self._must("checkout-index", "--all", "--force", env=env)
             tree.rename(folder)
         return folder
+
+    def _without_submodules(self, folder: Path) -> tuple[str, ...]:
+        """Submodules are not fetched: their addresses are the repository's and not the user's.
+
+        Raises:
+            DatasetError: what is wanted would lie in one.
+        """
+        try:
+            listed = (folder / ".gitmodules").read_bytes()[:_MODULES_BYTES]
+        except OSError:
+            return ()
+        found = _SUBMODULE.findall(listed.decode(errors="replace"))
+        wanted = PurePosixPath(self._source.path)
+        for name in found:
+            if wanted.is_relative_to(name):
+                raise DatasetError(
+                    f"{self._source.shown}: {printable(str(wanted))} lies in the submodule "
+                    f"{printable(name)}, and submodules are not fetched; name the repository that "
+                    "it is"
+                )
+        names = ", ".join(printable(name) for name in found[:_SHOWN_MODULES])
+        return (f"{self._source.shown}: submodules are not fetched: {names}",) if found else ()
 
     def _has(self, commit: str) -> bool:
         return self._resolved(commit) == commit

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-SUFFIXES = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
+from pacabench.datasets.gzipped import format_of
+
+SUFFIXES = (
+    ".parquet", ".jsonl", ".jsonl.gz", ".json", ".csv", ".csv.gz", ".tsv", ".tsv.gz"
+)  # fmt: skip
 """In the order in which one is preferred, where a data set is there in several."""
 _SHOWN = 20
 _KNOWN_SPLITS = ("train", "validation", "valid", "dev", "test")
@@ -30,7 +34,9 @@ def data_files_of(files: Iterable[str]) -> list[str]:
     """Those of ``files`` that can be read, in order."""
     hidden = re.compile(r"(^|/)\.")
     return sorted(
-        file for file in files if PurePosixPath(file).suffix in SUFFIXES and not hidden.search(file)
+        file
+        for file in files
+        if format_of(PurePosixPath(file)) in SUFFIXES and not hidden.search(file)
     )
 
 

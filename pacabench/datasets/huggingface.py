@@ -44,6 +44,7 @@ class _Listing:
 
     commit: str
     files: Sequence[str]
+    """Names, as in the repository."""
     card: dict[str, Any]
 
 
@@ -81,7 +82,14 @@ class _Hub:
             None if chosen.settled else split,
             revision=listing.commit,
             notices=tuple(self._notices),
+            fetch=lambda file: self._attachment(file, listing),
         )
+
+    def _attachment(self, file: str, listing: _Listing) -> Path:
+        """A file that a row names, of the same commit."""
+        if file not in listing.files:
+            raise ValueError(f"there is no file {printable(file)[:80]!r} in {self._shown}")
+        return self._download(file, listing.commit)
 
     def _chosen(self, listing: _Listing, config: str | None, split: str | None) -> Choice:
         try:

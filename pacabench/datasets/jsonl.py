@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from pacabench.datasets.base import BadRow, BrokenFileError, Row
 from pacabench.datasets.decode import decode_row
+from pacabench.datasets.gzipped import open_rows
 
 MAX_ROW_BYTES = 32 * 1024**2
 _BOM = b"\xef\xbb\xbf"
@@ -16,10 +17,10 @@ def read_jsonl(file: Path) -> Iterator[Row | BadRow]:
     """The rows of ``file``, one line in memory at a time. Blank lines count but are no rows.
 
     Raises:
-        BrokenFileError: it is UTF-16.
+        BrokenFileError: it is UTF-16, or a packed file is broken.
         OSError: it cannot be read.
     """
-    with file.open("rb") as stream:
+    with open_rows(file) as stream:
         for number, (offset, line) in enumerate(_lines(stream), start=1):
             text = line
             if number == 1:

@@ -66,7 +66,8 @@ def _read(
 ) -> Dataset:
     finder = None
     if config.files is not None:
-        finder = FileFinder(config.files, (source.base or project) / config.files.directory)
+        directory = (source.base or project) / config.files.directory
+        finder = FileFinder(config.files, directory, source.fetch)
     maker = CaseMaker(config, finder=finder, several=len(source.parts) > 1)
     chooser = Chooser(source.split, config.filter)
     content = hashlib.sha256()

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from pacabench.datasets.base import BadRow, Part, Row, Source, printable
 from pacabench.datasets.csv_file import read_csv
+from pacabench.datasets.gzipped import format_of, stem_of
 from pacabench.datasets.json_file import JsonFile
 from pacabench.datasets.jsonl import read_jsonl
 from pacabench.datasets.parquet import read_parquet
 from pacabench.errors import DatasetError
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
-FORMATS = ".jsonl, .json, .csv, .tsv or .parquet"
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".csv.gz", ".tsv.gz")
+FORMATS = ".jsonl, .json, .csv, .tsv, .parquet, .jsonl.gz, .csv.gz or .tsv.gz"
 HELD_BYTES = 64 * 1024**2
 """Cases of a larger file are read from it when they are run."""
 _SHOWN = 20
@@ -38,10 +39,10 @@ class FilePart:
 
     def rows(self, split: str | None) -> tuple[Iterator[Row | BadRow], bool]:
         """See :class:`~pacabench.datasets.base.Part`."""
-        match self._file.suffix:
-            case ".jsonl":
+        match format_of(self._file):
+            case ".jsonl" | ".jsonl.gz":
                 return read_jsonl(self._file), False
-            case ".csv" | ".tsv":
+            case ".csv" | ".tsv" | ".csv.gz" | ".tsv.gz":
                 return read_csv(self._file), False
             case ".parquet":
                 return read_parquet(self._file), False
@@ -70,7 +71,7 @@ def open_local(path: Path, split: str | None, base: Path, shown: str) -> Source:
         raise DatasetError(f"{shown}: there is no such file or directory")
     if not path.is_file():
         raise DatasetError(f"{shown}: is no regular file")
-    if path.suffix not in SUFFIXES:
+    if format_of(path) not in SUFFIXES:
         raise DatasetError(f"{shown}: must end in {FORMATS}, the formats that are read")
     return Source((part_of(path, base),), split)
 
@@ -97,7 +98,7 @@ def open_pattern(pattern: str, split: str | None, base: Path) -> Source:
     if not files:
         raise DatasetError(f"{printable(pattern)}: matches no file")
     for file in files:
-        if file.suffix not in SUFFIXES:
+        if format_of(file) not in SUFFIXES:
             raise DatasetError(
                 f"{printable(pattern)}: matches {printable(file.name)}, which is none of the "
                 f"formats that are read; end the pattern in {FORMATS}"
@@ -108,14 +109,14 @@ def open_pattern(pattern: str, split: str | None, base: Path) -> Source:
 def data_files(path: Path) -> list[Path]:
     """The files with rows that ``path`` is, or that stand in it; none where there is nothing."""
     if path.is_dir():
-        entries = (entry for entry in path.iterdir() if entry.suffix in SUFFIXES)
+        entries = (entry for entry in path.iterdir() if format_of(entry) in SUFFIXES)
         return sorted(entry for entry in entries if entry.is_file())
     return [path] if path.is_file() else []
 
 
 def _in_directory(directory: Path, split: str | None, shown: str) -> Path:
     present = data_files(directory)
-    fitting = [entry for entry in present if split is None or entry.stem == split]
+    fitting = [entry for entry in present if split is None or stem_of(entry) == split]
     if len(fitting) == 1:
         return fitting[0]
     names = ", ".join(printable(entry.name) for entry in (fitting or present)[:_SHOWN]) or "none"

@@ -35,8 +35,6 @@ def open_source(config: DatasetConfig, place: Place) -> Source:
             raise DatasetError(f"`prepare` does not go together with {source.partition(':')[0]}:")
         if source.startswith(PYTHON):
             return open_python(source.removeprefix(PYTHON), config.split, place)
-        if config.files is not None:
-            raise DatasetError("`files` are not fetched from the hub; download them and the rows")
         name = source.removeprefix(HUGGING_FACE)
         return open_huggingface(name, config.config, config.split, place)
     if is_pattern(source, place.project):

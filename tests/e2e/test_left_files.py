@@ -25,6 +25,9 @@ kind = case["input"]
 os.makedirs("out/deep")
 open("out/deep/answer.bin", "wb").write(kind.encode() + bytes(range(256)) * 1000)
 open("note.txt", "w").write("note of " + case["case_id"])
+mounts = [line.split() for line in open("/proc/mounts")]
+options = [fields[3] for fields in mounts if fields[1] == os.getcwd()]
+open("mounts.txt", "w").write(f"{os.getuid()} {' '.join(options)}")
 open("scratch.log", "w").write("not wanted")
 if kind == "hostile":
     os.symlink("/etc/passwd", "out/passwd")
@@ -50,7 +53,7 @@ JUDGE = """\
 import json, os, sys
 case = json.loads(sys.stdin.readline())
 folder = case["files_directory"]
-left = [path for path in case["files"] if not path.endswith("/secret")]  # root reads it
+left = [path for path in case["files"] if not path.endswith(("/secret", "/mounts.txt"))]
 found = {path[len(folder) + 1:]: open(path, "rb").read() for path in left}
 whole = {} if case["output"] == "nothing" else {
     "note.txt": b"note of " + case["case_id"].encode(),
@@ -99,9 +102,15 @@ def test_a_program_gets_what_the_agent_left_and_so_does_score(
     assert len(tars) == 4
     for tar in tars:
         with tarfile.open(tar) as archive:
-            names = {entry.name for entry in archive}
-        wanted = {"left.json", "files/note.txt", "files/out/deep/answer.bin", "files/out/secret"}
-        assert names <= wanted
+            names = {entry.name.removeprefix("files/") for entry in archive}
+            mounts = archive.extractfile("files/mounts.txt")
+            assert mounts is not None
+            uid, *options = mounts.read().decode().split()
+        assert names <= {"left.json", "note.txt", "mounts.txt", "out/deep/answer.bin", "out/secret"}
+        if sandbox == "docker":  # as tight as the tmpfs that it stands in for
+            assert options[0].startswith("rw,nosuid,nodev,")
+            bounds = f"size=262144k,nr_inodes=65536,mode=700,uid={uid},gid={uid}"
+            assert bounds in options[0]
     # In the process sandbox the agent worked beside its source, not in it.
     assert [path.name for path in (tmp_path / "agent").iterdir()] == ["agent.py"]
 

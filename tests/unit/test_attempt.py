@@ -13,6 +13,8 @@ from pacabench.attempt import Workshop, run_attempt, unrecovered
 from pacabench.config.schema import AgentConfig, SandboxConfig
 from pacabench.errors import EvaluatorError, SandboxError, SandboxUnavailableError
 from pacabench.evaluators.base import Evaluator
+from pacabench.evaluators.desk import LEFT
+from pacabench.left_files import LeftFiles, Wanted
 from pacabench.model import (
     JSON,
     BudgetScope,
@@ -396,3 +398,56 @@ class TestBudget:
     async def test_its_answer_is_kept(self) -> None:
         found = await Bench(playing(Act.answers("x")), over_budget=("case", "no room")).attempt()
         assert found.output == "x"
+
+
+class FilesJudge:
+    """Passes an answer whose agent left what the case expects."""
+
+    def check(self, case: Case) -> None:
+        raise AssertionError(case)
+
+    async def evaluate(self, case: Case, output: JSON) -> Evaluation:
+        del output
+        left = LEFT.get()
+        passed = left is not None and list(left.files) == [case.expected]
+        return Evaluation(passed=passed, score=float(passed))
+
+
+class TestLeftFiles:
+    @staticmethod
+    def bench(act: Act) -> tuple[Bench, dict[str, LeftFiles]]:
+        bench = Bench(ScriptedAgent(otherwise=lambda _: act), evaluator=FilesJudge())
+        kept: dict[str, LeftFiles] = {}
+
+        async def keep(attempt_id: str, left: LeftFiles) -> str:
+            kept[attempt_id] = left
+            return f"{attempt_id}.tar"
+
+        wanted = {"data": Wanted(("*.txt",))}
+        bench.workshop = replace(bench.workshop, keep_left=keep, wanted=wanted)
+        return bench, kept
+
+    async def test_are_kept_and_judged(self) -> None:
+        bench, kept = self.bench(Act.answers("done", leaves={"answer 1": b"1"}))
+        result = await bench.attempt()
+        assert result.outcome is Outcome.PASSED
+        assert result.left == f"{result.attempt_id}.tar"
+        assert kept == {result.attempt_id: LeftFiles(("*.txt",), {"answer 1": b"1"})}
+        assert not bench.sandbox.live
+
+    async def test_of_an_agent_without_an_answer_are_not_looked_at(self) -> None:
+        bench, kept = self.bench(Act.crashes(leaves={"a.txt": b"1"}))
+        result = await bench.attempt()
+        assert (result.outcome, result.left, kept) == (Outcome.AGENT_ERROR, None, {})
+
+    async def test_that_cannot_be_taken_are_the_sandboxs_fault(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fail(*_: object) -> LeftFiles:
+            raise SandboxError("no keeper")
+
+        bench, _ = self.bench(Act.answers("done"))
+        monkeypatch.setattr("pacabench.testing.sandbox.FakeSession.take_left", fail)
+        result = await bench.attempt()
+        assert (result.outcome, result.error) == (Outcome.SANDBOX_ERROR, "no keeper")
+        assert not bench.sandbox.live

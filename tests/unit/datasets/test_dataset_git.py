@@ -217,3 +217,18 @@ class TestPrepare:
             open_set(source, prepare=bad)
         with pytest.raises(DatasetError, match="prepare failed with exit code 1"):
             open_set(source, prepare=bad)
+
+
+class TestSubmodules:
+    MODULES = '[submodule "x"]\n\tpath = third/party\n\turl = ../x.git\n'
+
+    def test_are_said_not_to_be_fetched(self, open_set: Open, repository: Repository) -> None:
+        repository.commit(self.MODULES, ".gitmodules")
+        repository.commit('{"input": 1}\n')
+        dataset = open_set(f"git:file://{repository.folder}#test.jsonl")
+        assert any(text.endswith("not fetched: third/party") for text in dataset.notices)
+
+    def test_are_no_place_for_rows(self, open_set: Open, repository: Repository) -> None:
+        repository.commit(self.MODULES, ".gitmodules")
+        with pytest.raises(DatasetError, match="lies in the submodule third/party"):
+            open_set(f"git:file://{repository.folder}#third/party/test.jsonl")

@@ -9,6 +9,7 @@ from fake_hub import FakeHub, open_hub, parquet
 
 from pacabench.datasets import huggingface
 from pacabench.datasets.base import Dataset
+from pacabench.datasets.case_files import read_files
 from pacabench.errors import DatasetError
 
 Open = Callable[..., Dataset]
@@ -179,3 +180,29 @@ def test_the_cache_lies_below_the_run_cache(hub: FakeHub, load: Open, tmp_path: 
     hub.push(NAME, shards(test=TEST))
     load(split="test")
     assert list((tmp_path / "cache" / "huggingface").rglob("*.parquet"))
+
+
+class TestFiles:
+    ROWS = b'{"input": 1, "f": "a.png"}\n{"input": 2, "f": null}\n'
+
+    def test_of_cases_are_fetched_one_by_one(self, hub: FakeHub, load: Open) -> None:
+        files = {"test.jsonl": self.ROWS, "images/a.png": b"png", "images/b.png": b"other"}
+        hub.push(NAME, files)
+        first, second = load(files={"columns": ["f"], "directory": "images"}).cases
+        assert read_files(first) == {"a.png": b"png"}
+        assert second.files == ()
+        assert not any(path.endswith("b.png") for _, path, _ in hub.asked)
+
+    @pytest.mark.parametrize("directory", [".", "images"])
+    def test_that_are_not_there_make_the_row_bad(
+        self, hub: FakeHub, load: Open, directory: str
+    ) -> None:
+        hub.push(NAME, {"test.jsonl": self.ROWS})
+        with pytest.raises(DatasetError, match="column 'f': there is no file"):
+            load(files={"columns": ["f"], "directory": directory})
+
+    def test_outside_of_their_directory_are_refused(self, hub: FakeHub, load: Open) -> None:
+        rows = b'{"input": 1, "f": "../secret"}\n'
+        hub.push(NAME, {"test.jsonl": rows, "secret": b"s", "images/a": b""})
+        with pytest.raises(DatasetError, match=r"leads out of `files\.directory`"):
+            load(files={"columns": ["f"], "directory": "images"})

@@ -5,7 +5,7 @@ gives files out when that one is gone. It imports nothing of this package: it ru
 sidecar's image. The process sandbox calls :func:`give` in the harness.
 
     stdin:   {"put": [[NAME, BYTES], ...]} LF, so many bytes, {"take": {...}} LF
-    stdout:  {"ready": true} LF, {"files": [[NAME, BYTES], ...], "left_out": [...]} LF, the bytes
+    stdout:  {"ready": true, ...} LF, {"files": [[NAME, BYTES], ...], "left_out": []} LF, the bytes
 
 Names of what it takes in are the harness's. What it gives out was made by whoever had the
 directory: no link is followed, nothing but a regular file is opened, and all has an end.
@@ -23,6 +23,7 @@ _CHUNK_BYTES = 256 * 1024
 _MOST_VISITED = 200_000
 """Entries of the tree that are looked at."""
 _SHOWN_LEFT_OUT = 20
+_ST_NODEV = 4  # statvfs(3) of Linux; os.ST_NODEV is not everywhere
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -203,13 +204,25 @@ def _through(pattern: list[str], places: set[int]) -> set[int]:
     return passed
 
 
+def _bounds(root: int) -> dict[str, Any]:
+    """What holds for the directory, as the kernel has it: an engine may ignore what it is asked."""
+    facts = os.fstatvfs(root)
+    return {
+        "ready": True,
+        "bytes": facts.f_frsize * facts.f_blocks,
+        "inodes": facts.f_files,
+        "nosuid": bool(facts.f_flag & os.ST_NOSUID),
+        "nodev": bool(facts.f_flag & _ST_NODEV),
+    }
+
+
 def main() -> None:
     """Serve one harness, and end with its input."""
     source, out = sys.stdin.buffer, sys.stdout.buffer
     root = os.open(sys.argv[1], _READ | os.O_DIRECTORY)
     try:
         take_in(root, json.loads(source.readline())["put"], source)
-        said: dict[str, Any] = {"ready": True}
+        said = _bounds(root)
     except (OSError, EOFError) as error:
         said = {"ready": False, "error": getattr(error, "strerror", None) or str(error)}
     out.write(json.dumps(said).encode() + b"\n")

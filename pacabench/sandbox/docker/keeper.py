@@ -22,14 +22,16 @@ from pacabench.left_files import LeftFiles, Wanted
 from pacabench.sandbox.docker import containers
 from pacabench.sandbox.docker.attach import Attachment, attach
 from pacabench.sandbox.docker.connection import explain
-from pacabench.sandbox.docker.containers import until_gone
 from pacabench.sandbox.docker.engine import Engine
 from pacabench.sandbox.docker.labels import opaque_name
-from pacabench.sandbox.docker.profile import keeper_container, tmpfs_options
+from pacabench.sandbox.docker.profile import keeper_container, most_inodes, tmpfs_options
+from pacabench.sandbox.docker.volume import remove_volume
 from pacabench.sandbox.kept import HEAD_BYTES, KeeperError, read_left, wish
 
 KEPT_DIR = "/kept"
 _DOING = "making the directory that files are taken out of"
+_PAGE_BYTES = 64 * 1024
+"""The largest of any kernel, which rounds up to one."""
 _GIVES_WITHIN_S = 120.0
 _HELD_BYTES = 8 * 1024**2
 """Of what it gives: more goes to the disk."""
@@ -74,21 +76,20 @@ class Keeper:
         Raises:
             SandboxError: the engine cannot.
         """
-        recipe = self._recipe
+        recipe, self.volume = self._recipe, opaque_name()
         options = {
             "type": "tmpfs",
             "device": "tmpfs",
             "o": tmpfs_options(recipe.size_bytes, uid=recipe.uid, mapped=recipe.mapped),
         }
         try:
-            made = await self._engine.call(
+            await self._engine.call(
                 lambda client: client.create_volume(
-                    opaque_name(), driver="local", driver_opts=options, labels=dict(recipe.labels)
+                    self.volume, driver="local", driver_opts=options, labels=dict(recipe.labels)
                 )
             )
         except APIError as error:
             raise explain(error, _DOING) from error
-        self.volume = str(made["Name"])
         return self.volume
 
     async def start(self) -> None:
@@ -112,10 +113,10 @@ class Keeper:
         await containers.start(self._engine, self._container, doing=_DOING)
 
     async def put(self, files: Sequence[tuple[str, Path | None]]) -> None:
-        """Copy ``files`` (name, where it lies; None: a directory) into the directory.
+        """Copy ``files`` (name, where it lies; None: a directory) into the directory. Once.
 
         Raises:
-            SandboxError: there is no room for them.
+            SandboxError: there is no room for them, or the directory has no bounds.
             OSError: one cannot be read.
         """
         sized = await asyncio.to_thread(_sized, files)
@@ -127,8 +128,15 @@ class Keeper:
         await first_of(asyncio.shield(self._ready), self._attachment.wait_ended())
         if not self._ready.done():
             raise SandboxError(f"the keeper ended early: {self._attachment.stderr_tail[-500:]}")
-        if not self._ready.result().get("ready"):
-            raise SandboxError(str(self._ready.result().get("error")))
+        said = self._ready.result()
+        if not said.get("ready"):
+            raise SandboxError(str(said.get("error")))
+        if not is_bounded(said, self._recipe.size_bytes):
+            raise SandboxError(
+                "the engine does not bound the volume that files are taken out of: asked for "
+                f"{self._recipe.size_bytes} bytes, nosuid and nodev, it is {said}; update the "
+                "engine, or do without `files` of evaluators and prepare on the host"
+            )
 
     async def take(self, wanted: Wanted) -> LeftFiles:
         """What is wanted of the directory; once, and when nobody else writes to it any more.
@@ -150,8 +158,6 @@ class Keeper:
         """
         assert self._attachment is not None
         self._room = HEAD_BYTES + wanted.most_bytes
-        if not self._ready.done():  # nothing was put
-            await self._say({"put": []})
         await self._say({"take": wish(wanted)})
         try:
             async with asyncio.timeout(_GIVES_WITHIN_S):
@@ -174,11 +180,7 @@ class Keeper:
             if self._container:
                 await containers.remove(self._engine, self._container)
             if self.volume:
-                await until_gone(
-                    self._engine,
-                    lambda client: client.remove_volume(self.volume),
-                    doing="removing the directory that files were taken out of",
-                )
+                await remove_volume(self._engine, self.volume)
         finally:
             self._said.close()
             if self._attachment is not None:
@@ -214,6 +216,14 @@ class Keeper:
                     raise OSError(f"{path} became shorter while it was read")
                 await self._attachment.write(piece)
                 left -= len(piece)
+
+
+def is_bounded(said: Mapping[str, Any], size_bytes: int) -> bool:
+    """Whether the kernel holds the directory to what was asked for; ``said`` is the keeper's."""
+    within = said["bytes"] < size_bytes + _PAGE_BYTES and 0 < said["inodes"] <= most_inodes(
+        size_bytes
+    )
+    return bool(within and said["bytes"] > 0 and said["nosuid"] and said["nodev"])
 
 
 async def open_keeper(engine: Engine, recipe: KeeperRecipe) -> Keeper:

@@ -122,10 +122,11 @@ class DockerSession:
         """Have the volume outlive the agent; shield it. Nothing, where there is none.
 
         Raises:
-            SandboxError: its keeper cannot be started.
+            SandboxError: its keeper cannot be started, or the engine does not bound it.
         """
         if self._keeper is not None:
             await self._keeper.start()
+            await self._keeper.put(())
 
     async def create(self, body: Mapping[str, Any], *, doing: str) -> None:
         """Create and attach. Shield it, and close the session when it fails."""

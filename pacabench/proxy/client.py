@@ -111,6 +111,7 @@ class Client:
         if self.gone or not self._reply.send(chunk):
             self.gone = True
             self.missed_bytes += len(chunk)
+            return True
         return not self._connection.is_behind
 
     async def caught_up(self) -> None:

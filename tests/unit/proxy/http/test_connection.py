@@ -51,6 +51,24 @@ class TestRequests:
         assert b"/1 HTTP/1.1 400 Bad Request\r\n" in said
         assert b"Too much is sent" in said
 
+    async def test_what_was_sent_ahead_counts_for_one_reply(self) -> None:
+        async def slow(it: Served, request: Request, reply: Reply) -> None:
+            await it.go_on.wait()
+            it.go_on.clear()
+            await echo(it, request, reply)
+
+        body = b"x" * (reading.MAX_AHEAD_BYTES // 2)
+        async with served(slow) as it:
+            reader, writer = await asyncio.open_connection("127.0.0.1", it.port)
+            writer.write(asks("/0", body))
+            for at in range(4):
+                await until(lambda at=at: f"/{at}" in it.seen)
+                writer.write(asks(f"/{at + 1}", body))
+                await asyncio.sleep(0.05)
+                it.go_on.set()
+                assert (await reader.readuntil(b" " + body)).startswith(b"HTTP/1.1 200 OK\r\n")
+            writer.close()
+
     async def test_a_bad_one_is_answered_after_the_good_one_before_it(self) -> None:
         async with served(echo) as it:
             said = await it.says(asks("/1") + b"GET / HTTP/1.1\nHost: x\n\n")
@@ -65,7 +83,10 @@ class TestRequests:
         assert said == b"/ " + body
 
     async def test_who_is_refused_inside_its_body_gets_the_reply(self) -> None:
-        async def refuse(_: Served, __: Request, reply: Reply) -> None:
+        refused: list[Request] = []
+
+        async def refuse(_: Served, request: Request, reply: Reply) -> None:
+            refused.append(request)
             reply.answer(413, "text/plain", b"too long")
 
         async with served(refuse) as it:
@@ -81,6 +102,7 @@ class TestRequests:
         assert said.startswith(b"HTTP/1.1 413 ")
         assert said.endswith(b"too long")
         assert not it.open
+        assert len(refused[0].take()) < 1_000_000
 
     async def test_a_body_that_nobody_read_ends_the_connection(self) -> None:
         async def hasty(_: Served, __: Request, reply: Reply) -> None:

@@ -19,7 +19,7 @@ async def freeze(engine: Engine, container: str) -> None:
 
 async def test_a_frozen_agent_or_holder_holds_nobody_up(rig: Rig, engine: Engine) -> None:
     agent = rig.agent()
-    async with rig.open(agent) as sandbox, asyncio.timeout(60):
+    async with rig.open(agent) as sandbox:
         session = await sandbox.start(agent)
         (agents,) = await containers_of(engine, rig.run_id, "agent")
         await session.bind("frozen-agent")
@@ -44,20 +44,21 @@ async def test_a_frozen_sidecar_fails_the_case_and_is_replaced(
     rig: Rig, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sidecar_module, "PING_EVERY_S", 0.5)
-    monkeypatch.setattr(sidecar_module, "PING_WITHIN_S", 3.0)
     agent = rig.agent()
-    async with rig.open(agent) as sandbox, asyncio.timeout(90):
+    async with rig.open(agent) as sandbox:
         session = await sandbox.start(agent)
         await session.bind("frozen")
         assert await tell(session, "say(ask_model('before'))") == "before"
         (sidecar,) = await containers_of(engine, rig.run_id, "sidecar")
         await freeze(engine, sidecar)
-        await session.send(case("say(ask_model('hangs', timeout=99))"), last=False)
-        with pytest.raises(SandboxError, match="lane went down"):
-            await session.read_line()
+        with monkeypatch.context() as short:  # no other sidecar is asked in so little time
+            short.setattr(sidecar_module, "PING_WITHIN_S", 3.0)
+            await session.send(case("say(ask_model('hangs', timeout=99))"), last=False)
+            with pytest.raises(SandboxError, match="lane went down"):
+                await session.read_line()
         await session.close()
         assert session.failure is not None
-        assert "did not answer within 3 s" in session.failure
+        assert "did not answer within" in session.failure
         assert next(call.end for call in rig.calls_of("frozen")) == "complete"
 
         again = await sandbox.start(agent)
@@ -73,7 +74,7 @@ async def test_an_agent_that_timed_out_while_its_sidecar_was_stuck_is_not_blamed
     """Its time may be over long before anybody asks the sidecar."""
     monkeypatch.setattr(sidecar_module, "UNBIND_WITHIN_S", 1.0)
     agent = rig.agent()
-    async with rig.open(agent) as sandbox, asyncio.timeout(90):
+    async with rig.open(agent) as sandbox:
         session = await sandbox.start(agent)
         await session.bind("short")
         (sidecar,) = await containers_of(engine, rig.run_id, "sidecar")

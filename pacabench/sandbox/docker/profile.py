@@ -42,6 +42,8 @@ class Profile:
     """False: setuid programs work."""
     filtered_calls: bool = True
     """System calls by our own list. False: by none, so that strace, gdb and perf work."""
+    rare_calls: bool = False
+    """That list has calls, too, that hardly any program makes."""
     read_only_root: bool = True
     """False: it may write anywhere in its image, to the engine's disk and without a bound."""
     noexec_tmp: bool = True
@@ -57,7 +59,9 @@ class Profile:
 
 PROFILES: Mapping[SandboxProfile, Profile] = {
     "strict": Profile(),
-    "compat": Profile(noexec_tmp=False, shm_bytes=256 * 1024**2, workdir_copied=True),
+    "compat": Profile(
+        rare_calls=True, noexec_tmp=False, shm_bytes=256 * 1024**2, workdir_copied=True
+    ),
     # Our list is asked for as well; which calls a foreign kernel answers is its own business.
     "vm": Profile(own_kernel=True),
     "unsafe": Profile(
@@ -307,7 +311,7 @@ def _locked_down(profile: Profile = PROFILES["strict"]) -> dict[str, Any]:
         "Privileged": False,
         "SecurityOpt": [
             *(["no-new-privileges:true"] if profile.no_new_privileges else []),
-            f"seccomp={seccomp_profile() if profile.filtered_calls else 'unconfined'}",
+            f"seccomp={_calls(profile)}",
         ],
         "ReadonlyRootfs": profile.read_only_root,
         # System V and POSIX queues of its own, shared with nobody, and no /dev/shm of the engine's.
@@ -322,6 +326,10 @@ def _locked_down(profile: Profile = PROFILES["strict"]) -> dict[str, Any]:
         "AutoRemove": False,
         "RestartPolicy": {"Name": "no"},
     }
+
+
+def _calls(profile: Profile) -> str:
+    return seccomp_profile(rare=profile.rare_calls) if profile.filtered_calls else "unconfined"
 
 
 def most_inodes(size_bytes: int) -> int:

@@ -31,6 +31,8 @@ def program(folder):
     os.chmod(path, 0o700)
     subprocess.run([path], check=True)
 traced = libc.ptrace(2, 1, 0, 0), ctypes.get_errno()
+ctypes.set_errno(0)
+queue = libc.msgget(0, 0o600), ctypes.get_errno()
 say({
     "uid": os.getuid(),
     "run_from_tmp": attempt(lambda: program("/tmp")),
@@ -38,6 +40,7 @@ say({
     "write_to_root": attempt(lambda: open("/opt/new", "w").write("x")),
     "shared_memory": attempt(lambda: open("/dev/shm/new", "w").write("x")),
     "ptrace": traced[1],
+    "queue": queue[1],
     "addresses": sorted(os.listdir("/sys/class/net")),
     "hosts": open("/etc/hosts").read(),
 })
@@ -51,9 +54,10 @@ STRICT = {
     "write_to_root": "OSError",
     "shared_memory": "FileNotFoundError",
     "ptrace": EPERM,
+    "queue": EPERM,
     "addresses": ["lo"],
 }
-COMPAT = {**STRICT, "run_from_tmp": "done", "shared_memory": "done"}
+COMPAT = {**STRICT, "run_from_tmp": "done", "shared_memory": "done", "queue": 0}
 UNSAFE = {**COMPAT, "uid": 0, "write_to_root": "done", "ptrace": ESRCH}
 FILL = """
 def fill():

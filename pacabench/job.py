@@ -40,6 +40,10 @@ class RunReport:
     """Why it ended before its end by itself: what was down did not come back in time."""
     over_budget: str | None = None
     """Why cases are left: the budget of the run, or of an agent, refused a call."""
+    spent: bool = True
+    """It did so because it was spent, and not because nobody could tell what a call may use."""
+    missed: bool = False
+    """A cassette that answers all calls held no answer to some: it will hold none next time."""
     decision: DecisionRecord | None = None
     """What ``--stop-when-decided`` found."""
 
@@ -70,6 +74,8 @@ class Job:
     """Of two agents, where the run is to stop once it is decided."""
     over_budget: str | None = None
     """What the budget of the run, or of an agent, refused."""
+    spent: bool = False
+    """Such a budget is spent."""
     decided: set[CaseKey] = field(default_factory=set)
     """Cases that this session is done with."""
     breaker: Breaker = field(init=False)

@@ -163,6 +163,11 @@ class Recording:
             return "never"
         return "uncounted" if result.attempt_id in self._unmatched else "usual"
 
+    @property
+    def missed(self) -> bool:
+        """A replay met calls that its cassette cannot answer, and will not when it is resumed."""
+        return self.sealed and bool(self._unmatched)
+
     def record(self, earlier: CassetteRecord | None) -> CassetteRecord | None:
         """What the manifest says when the session ends."""
         if earlier is None or self.recorder is None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from pacabench.aio import finish
 from pacabench.attempt import Workshop, cancelled_result, run_attempt
+from pacabench.budget.least import check_least
 from pacabench.budget.limits import budgets_of, judge_terms_of, record_of, terms_of
 from pacabench.budget.treasury import Treasury
 from pacabench.checking import Checks
@@ -62,6 +63,9 @@ async def carry_out(job: Job) -> RunReport:
         job.contest = open_contest(benchmark.names, keys, epochs, store.deciding)
     pricer = Pricer(benchmark.providers, config.prices)
     budgets = budgets_of(config, benchmark.names)
+    names = [provider.name for provider in benchmark.providers]
+    for text in check_least(config, budgets, pricer, names):
+        job.listener(Notice("warning", text))
     treasury = Treasury(budgets, pricer, job.listener)
     ledger = Ledger(
         cost=pricer.cost,
@@ -101,6 +105,7 @@ async def carry_out(job: Job) -> RunReport:
         job.over_budget = None  # and if a budget was spent, it was enough
     elif job.over_budget is None:
         job.over_budget = next(iter(treasury.spent.values()), None)
+    job.spent = bool(treasury.spent)
     report = _report(job, ledger)
     store.end_session("stopped" if report.left else "finished")
     return report
@@ -335,6 +340,8 @@ def _report(job: Job, ledger: Ledger) -> RunReport:
         gave_up=job.breaker.gave_up,
         decision=_decision(job, summary),
         over_budget=job.over_budget,
+        spent=job.spent,
+        missed=job.recording.missed,
     )
 
 

@@ -9,10 +9,13 @@ from pacabench.cli.output import result_console, write_result
 from pacabench.cli.runs import name_for
 from pacabench.job import RunReport
 from pacabench.report.misses import misses
+from pacabench.report.printable import printable
 from pacabench.report.tables import summary_view
 from pacabench.report.view import read_view
 from pacabench.report.wording import dollars, percent
 from pacabench.store import load_run
+
+_REASON_CHARS = 600
 
 
 def conclude(
@@ -76,15 +79,22 @@ def next_steps(report: RunReport) -> str:
     name, total = name_for(report.run_dir), report.summary.total
     steps: list[tuple[str, str]] = []
     if report.over_budget is not None:
-        text = "go on with the cases that are left, once the budget is raised"
+        mended = "the budget is raised" if report.spent else "that is mended"
+        text = f"go on with the cases that are left, once {mended}"
         steps.append((f"pacabench resume {name}", text))
+    elif report.missed and not report.left:
+        text = "replay what there is, and ask providers for what had no match"
+        steps.append(("pacabench run --replay-or-record DIR", text))
     elif report.left or report.infrastructure_left:
         steps.append((f"pacabench resume {name}", "go on with the cases that are left"))
     if total.failed or total.infrastructure:
         steps.append((f"pacabench show {name} --failures", "what went wrong, case by case"))
     steps.append((f"pacabench export {name} --include-cases -o FILE", "everything, as JSON"))
     width = max(len(command) for command, _ in steps)
-    return "\n" + "\n".join(f"  {command:<{width}}  {text}" for command, text in steps)
+    lines = [f"  {command:<{width}}  {text}" for command, text in steps]
+    if report.over_budget is not None and not report.spent:
+        lines.insert(0, f"Cases are left open: {printable(report.over_budget, _REASON_CHARS)}")
+    return "\n" + "\n".join(lines)
 
 
 def say_interrupted(name: str | None) -> None:

@@ -52,8 +52,27 @@ class TestExitCode:
     def test_a_spent_budget_has_a_code_of_its_own(self, report: Callable[..., RunReport]) -> None:
         spent = replace(report(Outcome.SANDBOX_ERROR, pending=2), over_budget="it is spent")
         assert exit_code(spent) is ExitCode.BUDGET
+        assert "Cases are left open" not in next_steps(spent)
         assert "once the budget is raised" in next_steps(spent)
         assert exit_code(replace(spent, stopped=True)) is ExitCode.INTERRUPTED
+
+    def test_a_call_that_nobody_can_price_is_named_and_no_budget_raised(
+        self, report: Callable[..., RunReport]
+    ) -> None:
+        why = "model '\x1b[2Jm' has no known price"
+        unpriced = replace(report(Outcome.PASSED, pending=2), over_budget=why, spent=False)
+        steps = next_steps(unpriced)
+        assert "Cases are left open: model '\\x1b[2Jm' has no known price" in steps
+        assert "budget is raised" not in steps
+        assert "pacabench resume" in steps
+
+    def test_after_a_replay_without_match_no_resume_is_advised(
+        self, report: Callable[..., RunReport]
+    ) -> None:
+        missed = replace(report(Outcome.PROVIDER_ERROR), missed=True)
+        assert "pacabench run --replay-or-record DIR" in next_steps(missed)
+        assert "pacabench resume" not in next_steps(missed)
+        assert "pacabench resume" in next_steps(replace(missed, missed=False))
 
     @pytest.mark.parametrize(
         ("outcomes", "pending", "stopped", "code"),

@@ -26,7 +26,7 @@ from pacabench.proxy.formats.parsing import (
     mappings,
     short_name,
 )
-from pacabench.proxy.sse import SseEvent, SseSplitter
+from pacabench.proxy.sse import SseEvent, SseSplitter, event_data
 from pacabench.proxy.tools.tables import OPENAI
 from pacabench.proxy.usage import bounded, openai_usage
 from pacabench.proxy.wire import Endpoint, Filter, Meter, Reading, RequestFacts
@@ -215,9 +215,15 @@ class UsageChunkFilter:
 
     def feed(self, chunk: bytes) -> bytes:
         """The events that ``chunk`` completes, without the usage chunk."""
-        if self._splitter.is_whole(chunk) and (b'"usage"' not in chunk or _has_no_usage(chunk)):
+        # The quick way: nearly all chunks are whole events, and all but one of those have no usage.
+        if self._splitter.is_whole(chunk) and b"\n\n\n" not in chunk:
             self._dropped = False
-            return chunk
+            if b'"usage"' not in chunk or _has_no_usage(chunk):
+                return chunk
+            events = chunk.split(b"\n\n")
+            return b"\n\n".join(
+                [raw for raw in events if b'"usage"' not in raw or not _is_usage_event(raw)]
+            )
         return b"".join(self._kept(event) for event in self._splitter.feed(chunk))
 
     def finish(self) -> bytes:
@@ -233,6 +239,10 @@ class UsageChunkFilter:
 def _has_no_usage(events: bytes) -> bool:
     """Whether none of ``events`` has any, but for what some write into each: that there is none."""
     return events.count(b'"usage"') == events.count(b'"usage":null')
+
+
+def _is_usage_event(raw: bytes) -> bool:
+    return _is_usage_chunk(event_data(raw))
 
 
 def _is_usage_chunk(data: bytes | None) -> bool:

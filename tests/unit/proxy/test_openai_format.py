@@ -189,8 +189,12 @@ class TestUsageChunkFilter:
         assert sieve.feed(b"".join([*kept[:3], dropped, *kept[3:]])) == b"".join(kept)
         assert sieve.finish() == b""
 
+    def test_a_blank_line_before_it_is_kept(self) -> None:
+        usage = event({"choices": [], "usage": USAGE})
+        assert UsageChunkFilter().feed(b": ping\n\n\n" + usage) == b": ping\n\n\n"
+
     @given(
-        st.lists(st.sampled_from(["usage", "text", "ping"]), max_size=8),
+        st.lists(st.sampled_from(["usage", "text", "ping", "blank"]), max_size=8),
         st.sampled_from([b"\n", b"\r\n", b"\r"]),
         st.lists(st.integers(0, 5000)),
     )
@@ -202,12 +206,13 @@ class TestUsageChunkFilter:
             "text": b'data: {"choices":[{"delta":{"content":"x"}}]}',
             "ping": b": ping",
         }
-        stream = b"".join(parts[kind] + line_end * 2 for kind in kinds)
+        written = {kind: part + line_end * 2 for kind, part in parts.items()} | {"blank": line_end}
+        stream = b"".join(written[kind] for kind in kinds)
         places = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
         sieve = UsageChunkFilter()
         got = b"".join(sieve.feed(stream[start:end]) for start, end in itertools.pairwise(places))
         got += sieve.finish()
-        assert got == b"".join(parts[kind] + line_end * 2 for kind in kinds if kind != "usage")
+        assert got == b"".join(written[kind] for kind in kinds if kind != "usage")
 
 
 class TestKeysAndErrors:

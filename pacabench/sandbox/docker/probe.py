@@ -16,6 +16,7 @@ from typing import Any
 from pacabench.aio import finish
 from pacabench.config.schema import SandboxConfig
 from pacabench.errors import SandboxError, SandboxUnavailableError, WeakSandboxError
+from pacabench.model import ExitFacts
 from pacabench.proxy.control import LANE_PORT
 from pacabench.sandbox.base import SandboxAgent, Weakness
 from pacabench.sandbox.docker.lanes import Lane
@@ -25,6 +26,8 @@ from pacabench.sandbox.docker.session import DockerSession
 
 PROBE_WITHIN_S = 60.0
 _SHOWN_CHARS = 500
+_TRIES = 3
+"""A lane or a container that went down under a probe says nothing of what the engine promises."""
 _TELLING = ("profile", "runtime", "memory", "cpus", "pids", "tmp_size")
 """Settings that change what a probe finds."""
 
@@ -97,26 +100,43 @@ async def _probe(
         )
 
     started = time.monotonic()
-    try:
-        session = await open_probe(make_box, limits)
+    for tries_left in reversed(range(_TRIES)):
         try:
-            async with asyncio.timeout(PROBE_WITHIN_S):
-                line = await session.read_line()
-        finally:
-            end = await finish(session.close())
-    except (SandboxError, TimeoutError) as error:
-        raise SandboxUnavailableError(
-            f"the sandbox could not be probed (profile {limits.profile}): "
-            f"{error or f'no answer within {PROBE_WITHIN_S:.0f} s'}"
-        ) from error
+            line, end, uid = await _look(open_probe, make_box, limits)
+        except (SandboxError, TimeoutError) as error:
+            if tries_left and isinstance(error, SandboxError):
+                continue
+            raise SandboxUnavailableError(
+                f"the sandbox could not be probed (profile {limits.profile}): "
+                f"{error or f'no answer within {PROBE_WITHIN_S:.0f} s'}"
+            ) from error
+        if (found := read_probe(line)) is not None:
+            break
     took_ms = round((time.monotonic() - started) * 1000, 1)
-    found = read_probe(line)
     if found is None:
         said = end.stderr_tail[-_SHOWN_CHARS:].strip() or "not even an error"
         broken = [f"the probing container said nothing usable ({said})"]
         return Probe(names, limits, took_ms, {}, broken)
-    broken = broken_promises(found, limits, uid=session.uid, host_kernel=host_kernel)
+    broken = broken_promises(found, limits, uid=uid, host_kernel=host_kernel)
     return Probe(names, limits, took_ms, found, broken)
+
+
+async def _look(
+    open_probe: OpenProbe, make_box: MakeBox, limits: SandboxConfig
+) -> tuple[bytes | None, ExitFacts, int]:
+    """What one probing container said, how it ended, and which user it was.
+
+    Raises:
+        SandboxError: it, or its lane, went down.
+        TimeoutError: it says nothing.
+    """
+    session = await open_probe(make_box, limits)
+    try:
+        async with asyncio.timeout(PROBE_WITHIN_S):
+            line = await session.read_line()
+    finally:
+        end = await finish(session.close())
+    return line, end, session.uid
 
 
 def probe_command() -> list[str]:

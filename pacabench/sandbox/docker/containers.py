@@ -97,7 +97,10 @@ async def start(engine: Engine, container_id: str, *, doing: str) -> None:
                 f"{doing}: the engine knows the OCI runtime and cannot start it ({text}); install "
                 "it where the engine's daemon.json says it is, or name another `sandbox.runtime`"
             ) from error
-        if "executable file not found" in text or "no such file or directory" in text.lower():
+        lane_gone = "namespace path" in text  # it joins one whose holder died meanwhile
+        if "executable file not found" in text or (
+            "no such file or directory" in text.lower() and not lane_gone
+        ):
             raise SandboxUnavailableError(
                 f"{doing}: the image lacks a program that is needed ({text}); "
                 "images of agents need /bin/sh, and so do those of services with a `command`; "

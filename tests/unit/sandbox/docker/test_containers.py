@@ -1,0 +1,53 @@
+"""What an engine's words for a failed start mean."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from docker.errors import APIError
+
+from pacabench.errors import PacabenchError, SandboxError, SandboxUnavailableError
+from pacabench.sandbox.docker.containers import start
+
+_RUNC = "failed to create shim task: OCI runtime create failed: runc create failed: "
+LANE_GONE = (
+    f"{_RUNC}unable to create new parent process: namespace path: "
+    "lstat /proc/28029/ns/net: no such file or directory: unknown"
+)
+NO_SHELL = (
+    f'{_RUNC}unable to start container process: exec: "/bin/sh": '
+    "stat /bin/sh: no such file or directory: unknown"
+)
+NO_PROGRAM = f'{_RUNC}exec: "foo": executable file not found in $PATH: unknown'
+
+
+class Refusing:
+    """An engine whose clients fail to start anything."""
+
+    def __init__(self, explanation: str) -> None:
+        self.explanation = explanation
+
+    async def call(self, work: Callable[[Any], Any]) -> Any:
+        def refuse(_: str) -> None:
+            raise APIError("500", explanation=self.explanation)
+
+        return work(SimpleNamespace(start=refuse))
+
+
+@pytest.mark.parametrize(
+    ("explanation", "kind"),
+    [
+        (LANE_GONE, SandboxError),
+        (NO_SHELL, SandboxUnavailableError),
+        (NO_PROGRAM, SandboxUnavailableError),
+    ],
+    ids=["its lane is gone", "no shell", "no program"],
+)
+async def test_another_start_may_work_or_none_can(
+    explanation: str, kind: type[PacabenchError]
+) -> None:
+    engine: Any = Refusing(explanation)
+    with pytest.raises(PacabenchError) as raised:
+        await start(engine, "id", doing="starting agent 'a'")
+    assert type(raised.value) is kind

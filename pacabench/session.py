@@ -35,7 +35,7 @@ from pacabench.provenance import sandbox_record
 from pacabench.proxy.patience import Patience
 from pacabench.recording import open_recording
 from pacabench.sandbox.base import Sandbox, SandboxContext
-from pacabench.sandbox.factory import open_sandbox
+from pacabench.sandbox.factory import clear_up, open_sandbox
 from pacabench.sandbox.pool import SessionPool, most_sessions
 from pacabench.scheduler import Execute, Policy, Record, Schedule
 from pacabench.stats import Totals, add_up
@@ -100,6 +100,7 @@ async def carry_out(job: Job) -> RunReport:
     if _affordable(planned, treasury):
         await _make(job, planned, keys, pricer, ledger, treasury)
     else:
+        await _clear_up(job, keys, pricer, treasury)
         ledger.recall(store.usage)
     if _is_decided(job) or all(attempt.key in job.decided for attempt in planned):
         job.over_budget = None  # and if a budget was spent, it was enough
@@ -146,6 +147,16 @@ def _rules(job: Job, treasury: Treasury) -> Rules:
         tapes=job.recording.judge_tapes,
         seed=job.recording.seed,
     )
+
+
+async def _clear_up(job: Job, keys: Sequence[CaseKey], pricer: Pricer, treasury: Treasury) -> None:
+    """Nothing is to be made: but a session that was killed may have left containers and calls."""
+    store = job.store
+    if all(session.ended != "died" for session in store.manifest.sessions):
+        return
+    await clear_up(job.benchmark.kind, job.listener)
+    if store.import_spool(keys, pricer.cost) and store.manifest.budget is not None:
+        treasury.recall(store.calls())
 
 
 def _is_decided(job: Job) -> bool:

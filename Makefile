@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 READERS := $(VENV)/.readers
 WORKERS ?= 4
 
-.PHONY: help demo test unit check format bench bench-proxy gsm8k leaks clean-venv
+.PHONY: help demo test unit check format bench bench-proxy gsm8k leaks soak clean-venv
 
 help:
 	@echo "make demo    run the quickstart: killed half-way, resumed, shown (no API key)"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench   cases/s in containers, large runs and inputs, durability: each against a reference"
 	@echo "make bench-proxy  what the proxy costs, against a bare relay and LiteLLM (ARGS=...)"
 	@echo "make leaks   1,000 cases in containers: what stays behind of them (ARGS=...)"
+	@echo "make soak    200 kills of harness, sidecar, holders, agents, dockerd, and what must hold (ARGS=...)"
 	@echo "make gsm8k   all of GSM8K (DATA=test.jsonl) against a provider that keeps books"
 
 $(STAMP): pyproject.toml
@@ -74,6 +75,10 @@ leaks: $(STAMP)
 gsm8k: $(STAMP)
 	@images/prepare-machine
 	$(BIN)/python tests/support/gsm8k.py $(or $(DATA),../shared/data/gsm8k/test.jsonl) $(ARGS)
+
+soak: $(STAMP)
+	@images/prepare-machine
+	PYTHONPATH=tests $(BIN)/python -m faults.soak $(ARGS)
 
 clean-venv:
 	rm -rf $(VENV)

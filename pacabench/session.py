@@ -156,7 +156,7 @@ async def _clear_up(job: Job, keys: Sequence[CaseKey], pricer: Pricer, treasury:
         return
     await clear_up(job.benchmark.kind, job.listener)
     if store.import_spool(keys, pricer.cost) and store.manifest.budget is not None:
-        treasury.recall(store.calls())
+        treasury.recall(store.call_facts(), store.judge_calls())
 
 
 def _is_decided(job: Job) -> bool:

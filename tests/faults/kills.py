@@ -56,10 +56,10 @@ _LAST_STEPS = (Step.SIDECAR_LEAVES, Step.REST_REMOVED, Step.SESSION_ENDING, Step
 def plan_episode(chance: random.Random, victims: Sequence[Victim], *, cases: int) -> list[Kill]:
     """The kills of one run, in order. Those that end a session early come before the last steps."""
     weights = {
-        Victim.HARNESS: 4,
+        Victim.HARNESS: 3,
         Victim.SIDECAR: 2,
         Victim.HOLDER: 3,
-        Victim.AGENT: 3,
+        Victim.AGENT: 4,
         Victim.ENGINE: 3,
     }
     count = chance.randint(cases * 5 // 8, cases * 7 // 8)

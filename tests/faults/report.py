@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -79,12 +80,12 @@ def _totals(seed: str, played: Sequence[Ended], seconds: float) -> Table:
     return table
 
 
-def as_json(seed: str, played: Sequence[Ended], seconds: float) -> str:
-    """The same, with every kill and violation."""
+def write_report(path: Path, seed: str, played: Sequence[Ended], seconds: float) -> None:
+    """The same as JSON, with every kill and violation; also after each episode."""
     report = {
         "seed": seed,
         "seconds": round(seconds, 1),
         "totals": totals(played),
         "episodes": [asdict(one) for one in played],
     }
-    return json.dumps(report, indent=2) + "\n"
+    (path / "report.json").write_text(json.dumps(report, indent=2) + "\n")

@@ -17,7 +17,7 @@ from faults.engines import Engine, open_private_engine, save_images
 from faults.episode import Ended, Episode, Ground, environment
 from faults.kills import ALL_BUT_ENGINE, Victim, plan_episode
 from faults.provider import open_books
-from faults.report import as_json, say, show
+from faults.report import say, show, write_report
 
 _REPOSITORY = Path(__file__).parents[2]
 CACHE = _REPOSITORY / ".pacabench" / "test-cache"
@@ -99,9 +99,10 @@ def soak(options: argparse.Namespace) -> int:
         for ended in play_all(path, options, wanted):
             played.append(ended)
             say(ended)
+            write_report(path, options.seed, played, time.monotonic() - started)
     seconds = time.monotonic() - started
     show(options.seed, played, seconds)
-    (path / "report.json").write_text(as_json(options.seed, played, seconds))
+    write_report(path, options.seed, played, seconds)
     return int(any(one.violations for one in played))
 
 

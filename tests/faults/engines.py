@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import psutil
 
 _READY_WITHIN_S = 60.0
 _POOL = "base=10.213.0.0/16,size=24"
@@ -162,6 +163,15 @@ class PrivateEngine(Engine):
                 process.wait()
             if process.stdout is not None:
                 process.stdout.close()
+        self._end_forgotten()
+
+    def _end_forgotten(self) -> None:
+        """End containers that dockerd knows nothing of: it was killed while it started them."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if any(f"{self._path}/" in word for word in process.cmdline()):
+                    for one in [*process.children(recursive=True), process]:
+                        one.kill()
 
     def _spawn(self, name: str, *arguments: str) -> None:
         within = ["nsenter", "--target", str(self.namespace_of), "--net", "--mount"]

@@ -136,6 +136,7 @@ class Gateway:
             ValueError: there is no such lane.
         """
         entry = self._lane(lane)
+        entry.going = True
         if entry.listener is not None:
             entry.listener.close()
         if entry.server is not None:
@@ -167,12 +168,14 @@ class Gateway:
         Those under way get ``grace_s``, then they are cut. Does nothing where nothing is bound.
 
         Raises:
-            ValueError: there is no such lane; its calls were recorded before it went.
+            ValueError: there is no such lane, or it went meanwhile; its calls are recorded.
         """
         entry = self._lane(lane)
         if entry.binding is not None:
             await self._settle(entry.binding, grace_s)
             entry.binding = None
+        if entry.going:
+            raise ValueError(f"lane {lane!r} went down")
 
     def refuse_new(self) -> None:
         """Take no further calls on any lane."""

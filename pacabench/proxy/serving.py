@@ -106,6 +106,8 @@ class Lane:
     server: LaneServer | None = None
     listener: asyncio.Server | None = None
     binding: Binding | None = None
+    going: bool = False
+    """Its connections were cut, whatever was said on them."""
 
 
 class _Refuser(asyncio.Protocol):

@@ -102,7 +102,9 @@ def check_run(
         wrong.append(f"the run is {manifest['status']}")
     if left := [path.name for path in (run_dir / "spool").glob("*")]:
         wrong.append(f"left in spool/: {left}")
-    marked = [one for one in calls if not _usage_known(one["call"])]
+    marked = [
+        one for one in calls if one["call"]["end"] in _MARKS and not _usage_known(one["call"])
+    ]
     recovered = sum(one["recovered"] for one in calls)
     return Figures(len(results), len(calls), len(marked), recovered), wrong
 
@@ -164,7 +166,7 @@ def _check_books(
         if not _usage_known(call):
             if call["end"] in _MARKS:
                 marked[case_id] += 1
-            elif call["sent"]:
+            elif call["sent"] and call["end"] != "denied":
                 wrong.append(f"case {case_id}: a call ended {call['end']} with unknown tokens")
             continue
         used = _total(call["usage"])
@@ -179,7 +181,7 @@ def _check_books(
         if not marked[entry.case_id]:
             wrong.append(f"case {entry.case_id}: billed and not on record: {entry}")
         marked[entry.case_id] -= 1
-    unknown = sum(not _usage_known(one["call"]) for one in calls)
+    unknown = sum(one["call"]["end"] in _MARKS and not _usage_known(one["call"]) for one in calls)
     if unknown > facts.in_flight_most:
         wrong.append(
             f"{unknown} calls are marked as under way at a kill; {facts.in_flight_most} can have "

@@ -180,7 +180,10 @@ class DockerSession:
             if self._attempt is None:
                 return
             try:
-                await self._runtime.sidecar.unbind(self._lane.lane_id, self._attempt)
+                sidecar, lane = self._runtime.sidecar, self._lane
+                if not await sidecar.unbind(lane.lane_id, self._attempt):
+                    lane.spoiled = True
+                    self._failure = "the agent's lane went down in the middle of a case"
             except SandboxError as error:
                 self._lane.spoiled = True
                 self._failure = f"{error}, in the middle of a case"

@@ -134,15 +134,18 @@ class Sidecar:
         if error is not None:
             raise SandboxError(f"the sidecar refused an attempt: {error}")
 
-    async def unbind(self, lane: str, attempt_id: str) -> None:
+    async def unbind(self, lane: str, attempt_id: str) -> bool:
         """Refuse all further in ``lane``. Then all of ``attempt_id`` went to the sinks.
+
+        False: the lane went down before that, and maybe cut a call.
 
         Raises:
             SandboxError: the sidecar is gone, or stuck: what it had is in its spool.
         """
-        await self._request(lambda seq: Unbind(seq, lane), within_s=UNBIND_WITHIN_S)
+        error = await self._request(lambda seq: Unbind(seq, lane), within_s=UNBIND_WITHIN_S)
         # An error only says that the lane is gone; its calls were recorded and sent before that.
         self._delivered.pop(attempt_id, None)
+        return error is None
 
     async def shut_down(self) -> None:
         """Ask it to end, and read what it still says."""

@@ -289,6 +289,25 @@ class TestBinding:
         assert record.end == "complete"
         assert record.usage.output_tokens == 40
 
+    async def test_unbind_tells_of_a_lane_that_went_down_meanwhile(
+        self, open_bench: OpenBench
+    ) -> None:
+        """Its connections were cut, and a client may take half a stream for a whole one."""
+        async with (
+            FakeProvider(lambda _: LONG) as provider,
+            open_bench(spec_for(provider)) as it,
+            it.client() as client,
+        ):
+            reading = asyncio.create_task(read_chunks(client, 10_000))
+            await wait_for(lambda: bool(provider.books))
+            going = asyncio.create_task(it.gateway.remove_lane("lane-1"))
+            await asyncio.sleep(0)
+            with pytest.raises(ValueError, match="went down"):
+                await it.gateway.unbind("lane-1")
+            [record] = it.records
+            await asyncio.gather(going, reading, return_exceptions=True)
+        assert record.usage.output_tokens == 40
+
     async def test_no_call_comes_in_while_unbind_waits(self, open_bench: OpenBench) -> None:
         reply = Reply(delay_s=0.5)
         async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:

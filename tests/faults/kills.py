@@ -64,10 +64,11 @@ def plan_episode(chance: random.Random, victims: Sequence[Victim], *, cases: int
     }
     count = chance.randint(cases * 5 // 8, cases * 7 // 8)
     chosen = chance.choices(victims, [weights[victim] for victim in victims], k=count)
-    kills = []
+    kills: list[Kill] = []
     for victim in chosen:
-        if victim is Victim.SIDECAR and chosen.count(victim) > _MOST_OF_A_SIDECAR:
-            victim = Victim.HOLDER if Victim.HOLDER in victims else victim  # noqa: PLW2901
+        sidecars = sum(kill.victim is Victim.SIDECAR for kill in kills)
+        if victim is Victim.SIDECAR and sidecars >= _MOST_OF_A_SIDECAR and Victim.HOLDER in victims:
+            victim = Victim.HOLDER  # noqa: PLW2901
         kill = _kill(chance, victim)
         if kill.step in _RECOVERY:  # there has to be something to recover from
             kills.append(Kill(Victim.HARNESS, chance.choice(OF_THE_AGENT)))

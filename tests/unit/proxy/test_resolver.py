@@ -1,5 +1,7 @@
 """Which addresses of a provider's name are taken."""
 
+import asyncio
+
 import pytest
 
 from pacabench.proxy.resolver import CheckedResolver
@@ -58,3 +60,32 @@ async def test_link_local_ones_and_metadata_never(address: str, private: bool) -
 async def test_one_bad_address_among_good_ones_spoils_them_all() -> None:
     with pytest.raises(OSError, match="private"):
         await addresses(["93.184.216.34", "10.0.0.1"], private=False)
+
+
+class Slow:
+    """A name server that is asked, and answers when it is let."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answer = asyncio.Event()
+
+    async def __call__(self, host: str) -> list[str]:
+        self.asked += 1
+        await self.answer.wait()
+        return ["93.184.216.34", "93.184.216.35"]
+
+
+async def test_calls_at_once_ask_once_and_one_that_is_cut_takes_no_answer_from_the_others() -> None:
+    server = Slow()
+    resolver = CheckedResolver([], inner=server)
+    asking = [asyncio.create_task(resolver.addresses("api.example.com")) for _ in range(3)]
+    await asyncio.sleep(0)
+    asking[0].cancel()
+    await asyncio.sleep(0)
+    server.answer.set()
+    got = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(got[0], asyncio.CancelledError)
+    assert [len(found) for found in got[1:]] == [2, 2]
+    begun = [(await resolver.addresses("api.example.com"))[0] for _ in range(4)]
+    assert len(set(begun)) == 2
+    assert server.asked == 1

@@ -171,7 +171,8 @@ class PrivateEngine(Engine):
             with contextlib.suppress(psutil.Error):
                 if any(f"{self._path}/" in word for word in process.cmdline()):
                     for one in [*process.children(recursive=True), process]:
-                        one.kill()
+                        with contextlib.suppress(psutil.Error):  # one may end with another
+                            one.kill()
 
     def _spawn(self, name: str, *arguments: str) -> None:
         within = ["nsenter", "--target", str(self.namespace_of), "--net", "--mount"]

@@ -97,7 +97,8 @@ async def start(engine: Engine, container_id: str, *, doing: str) -> None:
                 f"{doing}: the engine knows the OCI runtime and cannot start it ({text}); install "
                 "it where the engine's daemon.json says it is, or name another `sandbox.runtime`"
             ) from error
-        lane_gone = "namespace path" in text  # it joins one whose holder died meanwhile
+        # It joins a lane whose holder died, or was removed with its files, meanwhile.
+        lane_gone = "namespace path" in text or "/resolv.conf" in text
         if "executable file not found" in text or (
             "no such file or directory" in text.lower() and not lane_gone
         ):

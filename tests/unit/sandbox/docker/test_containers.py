@@ -15,6 +15,11 @@ LANE_GONE = (
     f"{_RUNC}unable to create new parent process: namespace path: "
     "lstat /proc/28029/ns/net: no such file or directory: unknown"
 )
+FILES_GONE = (
+    f"{_RUNC}unable to start container process: error during container init: error mounting "
+    '"/var/lib/docker/containers/0c1e/resolv.conf" to rootfs at "/etc/resolv.conf": '
+    "stat /var/lib/docker/containers/0c1e/resolv.conf: no such file or directory: unknown"
+)
 NO_SHELL = (
     f'{_RUNC}unable to start container process: exec: "/bin/sh": '
     "stat /bin/sh: no such file or directory: unknown"
@@ -39,10 +44,11 @@ class Refusing:
     ("explanation", "kind"),
     [
         (LANE_GONE, SandboxError),
+        (FILES_GONE, SandboxError),
         (NO_SHELL, SandboxUnavailableError),
         (NO_PROGRAM, SandboxUnavailableError),
     ],
-    ids=["its lane is gone", "no shell", "no program"],
+    ids=["its lane is gone", "its lane's files are gone", "no shell", "no program"],
 )
 async def test_another_start_may_work_or_none_can(
     explanation: str, kind: type[PacabenchError]

@@ -33,7 +33,7 @@ from pacabench.left_files import Wanted
 from pacabench.providers import clean_agent_env, clean_service_env, provider_specs
 from pacabench.proxy.control import ProviderSpec
 from pacabench.sandbox.base import SandboxAgent
-from pacabench.sandbox.docker.images.source import read_patterns, scan_source
+from pacabench.sandbox.docker.images.source import exactly, read_patterns, scan_source
 from pacabench.sandbox.docker.images.tree import pack
 from pacabench.sandbox.docker.images.user_build import read_context
 from pacabench.store import Selection
@@ -41,6 +41,7 @@ from pacabench.user_code import module_file
 
 IGNORE_FILE = ".pacabenchignore"
 _OUTPUT_NAMES = ("*.log", "nohup.out")
+_LEFT_FOLDER = "left-by-agent"
 """What people keep a run's own output in. A `!pattern` brings such a file back."""
 _REQUIREMENTS = "(requirements)"
 
@@ -238,7 +239,10 @@ def checkers_of(
             kind = loaded.config.sandbox.kind
             sandbox = SandboxConfig(kind=kind, image=part.image, **limits)
             program = _resolve(agent, loaded, [], sandbox)
-            found.setdefault(part, replace(program, takes_files=bool(part.files)))
+            # What it gets is an agent's, and must not take the place of anything of its own.
+            found.setdefault(
+                part, replace(program, takes_files=bool(part.files), files_folder=_LEFT_FOLDER)
+            )
     return found
 
 
@@ -301,9 +305,8 @@ def _ignored(source: Path, loaded: LoadedConfig) -> list[str]:
     own = read_patterns(source / IGNORE_FILE)
     # The last pattern that matches decides, so no `!pattern` brings back what comes after it.
     patterns = [*_OUTPUT_NAMES, *own, ".git", ".env", ".env.*", IGNORE_FILE]
-    inside = (_below(path, source) for path in kept_out)
-    patterns += ["/" + _escaped(path) for path in inside if path is not None]
-    return patterns
+    found = (exactly(path, source) for path in kept_out)
+    return [*patterns, *(pattern for pattern in found if pattern is not None)]
 
 
 def _judges_and_data(dataset: DatasetConfig, loaded: LoadedConfig) -> list[Path]:
@@ -320,7 +323,7 @@ def _judges_and_data(dataset: DatasetConfig, loaded: LoadedConfig) -> list[Path]
     ]
     data = own_paths(dataset.source, loaded.project)
     if dataset.files is not None:
-        data.append(dataset.files.directory)
+        data.append(loaded.resolve(dataset.files.directory))
     return [*data, *(file for file in judges if file is not None)]
 
 
@@ -336,19 +339,6 @@ def _own_output() -> list[Path]:
             if path.is_file():
                 files.append(path)
     return files
-
-
-def _below(path: Path, source: Path) -> str | None:
-    """``path`` relative to ``source``, None when it lies elsewhere or is ``source`` itself."""
-    resolved = path.resolve()
-    if resolved == source or not resolved.is_relative_to(source):
-        return None
-    return resolved.relative_to(source).as_posix()
-
-
-def _escaped(path: str) -> str:
-    """A path as a pattern that matches just it."""
-    return "".join(f"\\{char}" if char in "*?[]\\!# " else char for char in path)
 
 
 def _scan(agent: SandboxAgent) -> tuple[str, dict[str, str]]:

@@ -10,7 +10,7 @@ from pacabench.aio import finish
 from pacabench.config.evaluators import CommandConfig
 from pacabench.errors import EvaluatorError, SandboxError
 from pacabench.evaluators.desk import Check, Checked
-from pacabench.model import JSON
+from pacabench.model import JSON, ExitFacts
 from pacabench.sandbox.base import Sandbox, SandboxAgent, Session
 
 
@@ -42,8 +42,15 @@ class Checks:
         except SandboxError as error:
             raise EvaluatorError(f"the evaluator's sandbox failed: {error}") from error
         finally:
-            end = await finish(session.close())
+            end = await finish(_closed(session))
         return Checked(verdict, timed_out, end)
+
+
+async def _closed(session: Session) -> ExitFacts:
+    try:
+        return await session.close()
+    except SandboxError as error:
+        raise EvaluatorError(f"the evaluator's sandbox failed: {error}") from error
 
 
 async def _placed(session: Session, check: Check) -> dict[str, JSON]:

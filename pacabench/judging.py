@@ -160,7 +160,9 @@ async def open_judges(
                 on_ask=None if rules.ask is None else _asking(rules.ask, pricer),
             )
             gateways[judge] = await stack.enter_async_context(gateway)
-        session = await stack.enter_async_context(aiohttp.ClientSession())
+        # The judge's own `timeout_seconds` is the only limit; aiohttp's would be 300 s.
+        patient = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+        session = await stack.enter_async_context(patient)
         yield Judges(gateways, specs, session, rules.terms)
 
 
@@ -236,7 +238,7 @@ class Judges:
             data=orjson.dumps(asked.body),
             headers=headers,
         ) as reply:
-            content = await reply.content.read(_MAX_REPLY_BYTES)
+            content = await _content(reply)
             if reply.status != _OK:
                 raise EvaluatorError(
                     f"the judge {config.model}: HTTP {reply.status}: {_said(content)}"
@@ -249,6 +251,16 @@ class Judges:
             said = content[:200].decode(errors="replace")
             raise EvaluatorError(f"the judge {config.model} said nothing: {said}")
         return text
+
+
+async def _content(reply: aiohttp.ClientResponse) -> bytes:
+    """All of it, up to a bound; a single read would end where the first piece does."""
+    content = bytearray()
+    async for piece in reply.content.iter_any():
+        content += piece
+        if len(content) > _MAX_REPLY_BYTES:
+            break
+    return bytes(content[:_MAX_REPLY_BYTES])
 
 
 def _said(content: bytes) -> str:

@@ -4,7 +4,7 @@ It is the only program in its container, which shares one directory with an untr
 gives files out when that one is gone. It imports nothing of this package: it runs alone in the
 sidecar's image. The process sandbox calls :func:`give` in the harness.
 
-    stdin:   {"put": [[NAME, BYTES], ...]} LF, so many bytes, {"take": {...}} LF
+    stdin:   {"put": [[NAME, BYTES, RUNNABLE], ...]} LF, so many bytes, {"take": {...}} LF
     stdout:  {"ready": true, ...} LF, {"files": [[NAME, BYTES], ...], "left_out": []} LF, the bytes
 
 Names of what it takes in are the harness's. What it gives out was made by whoever had the
@@ -110,9 +110,9 @@ def give(root: int, wanted: dict[str, Any], out: IO[bytes]) -> None:
     out.flush()
 
 
-def take_in(root: int, files: list[tuple[str, int]], source: IO[bytes]) -> None:
+def take_in(root: int, files: list[tuple[str, int, bool]], source: IO[bytes]) -> None:
     """Make ``files`` below ``root``, out of their bytes in ``source``; ``name/`` is a directory."""
-    for path, size in files:
+    for path, size, runnable in files:
         *folders, name = path.split("/")
         folder = os.dup(root)
         try:
@@ -122,7 +122,8 @@ def take_in(root: int, files: list[tuple[str, int]], source: IO[bytes]) -> None:
                 folder = inner
             if not name:
                 continue
-            file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
+            mode = 0o755 if runnable else 0o644
+            file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, dir_fd=folder)
             with os.fdopen(file, "wb") as target:
                 left = size
                 while left:

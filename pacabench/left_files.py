@@ -6,10 +6,11 @@ ever names a file of the harness's machine.
 
 import io
 import json
+import stat
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from pacabench.keeper_script import fits
 
@@ -77,6 +78,11 @@ def is_safe_name(name: str) -> bool:
         and ".." not in path.parts
         and len(path.parts) <= MOST_DEPTH + 1
     )
+
+
+def is_runnable(path: Path | None) -> bool:
+    """Whether a file that is given to a container is one that can be started by its name."""
+    return path is not None and bool(path.stat().st_mode & stat.S_IXUSR)
 
 
 def pack_left(left: LeftFiles) -> bytes:

@@ -10,8 +10,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import CancelledError
-from concurrent.futures import TimeoutError as NotYetError
+from concurrent.futures import CancelledError, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,12 @@ from pacabench.datasets.command import locked
 from pacabench.datasets.narration import Narration
 from pacabench.errors import DatasetError, EngineUnreachableError, SandboxError
 from pacabench.events import Listener
-from pacabench.left_files import Wanted, is_safe_name
+from pacabench.left_files import Wanted, is_runnable, is_safe_name
+from pacabench.sandbox.base import SandboxAgent
 from pacabench.sandbox.docker.images.requirements import requirement_files
-from pacabench.sandbox.docker.images.source import scan_source
+from pacabench.sandbox.docker.images.source import exactly, scan_source
 
-_LAYOUT = "1"
+_LAYOUT = "2"
 """Part of every key: changes when the same input would be placed or taken in another way."""
 _PROJECT = "project"
 _DATA = "data"
@@ -121,17 +121,14 @@ class Contained:
     def _wait(self, work: Coroutine[Any, Any, Any], cancelled: Callable[[], bool]) -> Any:
         """The result of ``work``, which runs in the event loop; ended when nobody wants it."""
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
-        while True:
-            try:
-                return future.result(_POLL_S)
-            except NotYetError:
-                if future.done():
-                    raise
-                if cancelled():
-                    future.cancel()
-                    raise DatasetError("prepare was cut off") from None
-            except CancelledError:
-                raise DatasetError("prepare was cut off") from None
+        while not wait([future], _POLL_S).done:
+            if cancelled():
+                future.cancel()
+                raise DatasetError("prepare was cut off")
+        try:
+            return future.result()
+        except CancelledError:
+            raise DatasetError("prepare was cut off") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +177,7 @@ def _given(wanted: Unprepared, loaded: LoadedConfig) -> _Given:
 def _project(root: Path, loaded: LoadedConfig) -> Iterator[tuple[str, Path | None]]:
     """Its files: without runs, caches, secrets and the configuration itself."""
     own = (loaded.path, loaded.output_directory, loaded.cache_directory)
-    below = (path.resolve() for path in own)
-    ignore = [f"/{path.relative_to(root)}" for path in below if path.is_relative_to(root)]
+    ignore = [pattern for path in own if (pattern := exactly(path, root)) is not None]
     for entry in scan_source(root, [*ignore, *_NEVER]).entries:
         if entry.kind == "directory":
             yield f"{entry.path}/", None
@@ -227,7 +223,7 @@ def _key(wanted: Unprepared, given: _Given, loaded: LoadedConfig) -> str:
     for text in texts.values():
         content.update(hashlib.sha256(text.encode()).digest())
     for name, path in given.files:
-        content.update(f"{name}\0".encode(errors="surrogateescape"))
+        content.update(f"{name}\0{is_runnable(path):d}".encode(errors="surrogateescape"))
         if path is not None:
             with path.open("rb") as stream:
                 content.update(hashlib.file_digest(stream, "sha256").digest())
@@ -262,6 +258,17 @@ def _failure(config: PrepareConfig, end: Any, tail: str) -> str:
 
 def _advice(text: str) -> str:
     return "; raise `prepare.size`" if "No space left" in text else ""
+
+
+def resolve_preparers(loaded: LoadedConfig) -> list[SandboxAgent]:
+    """What the images of all that is prepared in containers are made of."""
+    from pacabench.sandbox.docker.preparing import image_of  # noqa: PLC0415 - heavy
+
+    return [
+        image_of(item.name, item.prepare, _requirements(item.prepare, loaded), loaded.project)
+        for item in loaded.config.datasets
+        if item.prepare is not None and item.prepare.where == "container"
+    ]
 
 
 def with_containers(place: Place, loaded: LoadedConfig, listener: Listener) -> Place:

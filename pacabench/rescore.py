@@ -63,7 +63,8 @@ async def rescore(
     Raises:
         RunChangedError: a data set is not what the run was about.
         ConfigError, DatasetError, UsageError: as they say.
-        JournalError: results cannot be read, or scores not be kept.
+        JournalError: results, or files that an agent left, cannot be read, or scores not be kept.
+        SandboxUnavailableError: programs that judge cannot be run.
     """
     manifest = record.manifest
     if record.status == "running":
@@ -214,8 +215,11 @@ async def _judged(
 
     answered = (result for result in results if _has_answer(result))
     while batch := list(islice(answered, concurrency)):
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(judge(result)) for result in batch]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(judge(result)) for result in batch]
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
         for task in tasks:
             yield task.result()
 

@@ -28,6 +28,7 @@ from pacabench.cli.options import (
 from pacabench.cli.output import result_console, write_result
 from pacabench.cli.progress import open_progress
 from pacabench.config.load import LoadedConfig, load_config
+from pacabench.preparing import resolve_preparers
 from pacabench.report.printable import printable
 from pacabench.sandbox.base import SandboxAgent
 from pacabench.sandbox.docker.engine import open_engine
@@ -47,7 +48,7 @@ def build(
     quiet: Quiet = False,
     log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
-    """Make the images of sidecar, agents, services and evaluators.
+    """Make the images of all that runs in containers.
 
     Only what is missing is made, named by its content.
     """
@@ -56,7 +57,7 @@ def build(
     names = chosen(agents, [agent.name for agent in loaded.config.agents], kind="agent")
     wanted = [agent for agent in resolve_agents(loaded) if not names or agent.name in names]
     if not names:
-        wanted += resolve_checkers(loaded)
+        wanted += [*resolve_checkers(loaded), *resolve_preparers(loaded)]
     made = asyncio.run(_build(loaded, wanted, quiet=quiet, log_format=log_format))
     _print_made(made)
 

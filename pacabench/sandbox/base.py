@@ -53,6 +53,8 @@ class SandboxAgent:
     sets, runs, cache, .env, .git, and those of .pacabenchignore."""
     takes_files: bool = False
     """Some of its cases come with files: ``Session.place`` is called before each one is sent."""
+    files_folder: str = "files"
+    """Where it finds them, below its work directory in a container."""
     leaves_files: bool = False
     """What it leaves in its work directory is looked at: ``Session.take_left`` may be called."""
     service_env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

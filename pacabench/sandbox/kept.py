@@ -84,11 +84,16 @@ def read_left(source: IO[bytes], wanted: Wanted) -> LeftFiles:
 def collect(folder: Path, wanted: Wanted) -> LeftFiles:
     """What is wanted of a directory of this machine that an agent had. Blocks.
 
+    Nothing, where the agent removed it, or put something else in its place.
+
     Raises:
         KeeperError, OSError: it cannot be read.
     """
     buffer = io.BytesIO()
-    root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        return LeftFiles(wanted.patterns, {}, (f"the work directory: {error.strerror}",))
     try:
         keeper_script.give(root, wish(wanted), buffer)
     finally:

@@ -64,7 +64,7 @@ beside = [os.path.join(root, name) for root, _, names in os.walk(folder) for nam
 print(json.dumps({
     "code": case["code"],
     "passed": found == whole and modes <= {"0o444"} and sorted(beside) == sorted(case["files"])
-        and not os.path.exists("agent.py"),
+        and not os.path.exists("agent.py") and open("files/note.txt").read() == "the judge's own",
     "reason": "|".join([*sorted(found), *case["files_left_out"]]),
 }))
 """
@@ -72,8 +72,9 @@ WORSE = JUDGE.replace('"passed": found', '"passed": False and found')
 
 
 def make_project(folder: Path) -> None:
-    for name, text in {"agent/agent.py": AGENT, "judge/judge.py": JUDGE}.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+    own = {"judge/judge.py": JUDGE, "judge/files/note.txt": "the judge's own"}
+    for name, text in {"agent/agent.py": AGENT, **own}.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
         (folder / name).write_text(text)
     kinds = ["ends", "stays", "hostile", "nothing"]
     rows = [{"case_id": f"c-{kind}", "input": kind, "expected": kind} for kind in kinds]

@@ -1,8 +1,11 @@
 """Judges in whole runs: asked through a proxy of their own, in books of their own."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from judged import CONFIG, KEY, MakeJudged, judged, verdict_on
 
@@ -85,6 +88,23 @@ class TestRuns:
         assert schema["strict"]
         assert schema["schema"]["properties"]["verdict"]["enum"] == ["correct", "incorrect"]
         assert asked[0]["temperature"] == 0.5
+
+    async def test_its_own_time_is_the_only_limit(
+        self, judged: MakeJudged, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        short = aiohttp.ClientTimeout(total=0.3)
+        monkeypatch.setattr("aiohttp.client.DEFAULT_TIMEOUT", short)
+        run = judged(lambda request: replace(verdict_on(request), delay_s=0.6))
+        report = await run.run(", timeout_seconds: 30")
+        assert report.summary.total.outcomes == {Outcome.PASSED: 1, Outcome.FAILED: 1}
+
+    async def test_a_long_reply_comes_in_pieces_and_is_read_whole(self, judged: MakeJudged) -> None:
+        def answer(request: Request) -> Reply:
+            said = json.loads(verdict_on(request).text)
+            return Reply(text=json.dumps({**said, "reasoning": "because " * 20_000}))
+
+        report = await judged(answer).run(", max_retries: 0")
+        assert report.summary.total.outcomes == {Outcome.PASSED: 1, Outcome.FAILED: 1}
 
 
 class TestOtherApis:

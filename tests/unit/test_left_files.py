@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacabench.keeper_script import fits
+from pacabench.keeper_script import fits, take_in
 from pacabench.left_files import LeftFiles, Wanted, is_safe_name, pack_left, unpack_left
 from pacabench.sandbox.kept import KeeperError, collect, read_left
 
@@ -57,6 +57,10 @@ class TestCollect:
         assert left.left_out == tuple(
             f"{name}: no regular file" for name in ("folder", "link", "pipe")
         )
+
+    def test_of_a_directory_that_is_gone_there_are_none(self, tmp_path: Path) -> None:
+        left = collect(tmp_path / "removed", ALL)
+        assert left == LeftFiles(("**",), {}, ("the work directory: No such file or directory",))
 
     def test_what_is_too_much_is_named(self, tmp_path: Path) -> None:
         for name, size in {"a": 10, "b": 100, "c": 10}.items():
@@ -136,3 +140,14 @@ def test_a_pattern_that_nobody_looked_for_is_refused() -> None:
 def test_a_keeper_that_says_something_else_is_not_believed(said: bytes) -> None:
     with pytest.raises(KeeperError):
         read_left(io.BytesIO(said), ALL)
+
+
+def test_scripts_that_are_taken_in_can_be_started(tmp_path: Path) -> None:
+    root = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        take_in(root, [("a/run.sh", 2, True), ("a/rows", 1, False)], io.BytesIO(b"#!1"))
+    finally:
+        os.close(root)
+    assert (tmp_path / "a/run.sh").read_bytes() == b"#!"
+    assert os.access(tmp_path / "a/run.sh", os.X_OK)
+    assert not os.access(tmp_path / "a/rows", os.X_OK)

@@ -140,6 +140,12 @@ def test_a_judge_that_fails_says_nothing_about_the_answer(run: Run) -> None:
     assert [key["case_id"] for key in exported["agents"][0]["to_failed"]] == ["a", "b"]
 
 
+def test_files_that_are_gone_are_said_so(run: Run) -> None:
+    run.make([fake_result(fake_key("a"), left="a.tar")])
+    with pytest.raises(JournalError, match=r"a\.tar"):
+        run.score(python_judge())
+
+
 def test_a_wrong_answer_after_a_providers_failure_is_the_providers(run: Run) -> None:
     right = fake_result(fake_key("a"))
     run.make([right], [fake_metered(right, 0.0, status=503, usage=None)])

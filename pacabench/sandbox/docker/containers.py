@@ -138,15 +138,15 @@ async def is_alive(engine: Engine, container_id: str) -> bool:
     machine even its init's end does. True where the engine has no ``ps`` to ask.
     """
 
-    def list_them(client: docker.APIClient) -> dict[str, Any]:
+    def list_them(client: docker.APIClient) -> list[tuple[int, int, str]]:
         top: Callable[..., Any] = client.top  # without a stub
-        return dict(top(container_id, ps_args="-eo pid,ppid,stat"))
+        found = top(container_id, ps_args="-eo pid,ppid,stat")["Processes"]
+        return [(int(pid), int(parent), state) for pid, parent, state, *_ in found or ()]
 
     try:
-        found = await engine.call(list_them, repeatable=True)
+        rows = await engine.call(list_them, repeatable=True)
     except APIError as error:
         return error.status_code not in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}
-    rows = [(int(pid), int(parent), state) for pid, parent, state, *_ in found["Processes"] or ()]
     pids = {pid for pid, _, _ in rows}
     init = next((pid for pid, parent, _ in rows if parent not in pids), None)
     # Of init's children the first is the one; others were left by their parents.
@@ -165,31 +165,36 @@ async def read_end(engine: Engine, container_id: str, *, within_s: float) -> End
     look, pause_s = functools.partial(_await_end, container_id, min(within_s, _AWAITED_S)), 0.1
     while True:
         try:
-            found = await engine.call(look, repeatable=True)
+            running, end = await engine.call(look, repeatable=True)
         except NotFound:
             return None
         except APIError as error:
             raise explain(error, "looking at a container") from error
-        state = found["State"]
-        if state["Status"] == "created":
-            return None
-        if not state["Running"]:
-            return End(int(state["ExitCode"]), bool(state["OOMKilled"]))
+        if not running:
+            return end
         if running_time() > deadline:
             raise TimeoutError
         await asyncio.sleep(pause_s)
         look, pause_s = functools.partial(_await_end, container_id, 0), min(2 * pause_s, 0.5)
 
 
-def _await_end(container_id: str, patience_s: float, client: docker.APIClient) -> dict[str, Any]:
-    """The engine's view of it, after its end or ``patience_s``, whichever comes first."""
+def _await_end(
+    container_id: str, patience_s: float, client: docker.APIClient
+) -> tuple[bool, End | None]:
+    """Whether it runs, and else how it ended, after its end or ``patience_s``.
+
+    An answer that lacks what is looked for is taken apart here, where that is the engine's fault.
+    """
     if patience_s > 0:
         wait: Callable[..., Any] = client.wait  # without a stub
         # Their answer's head comes at once: what times out is its body, a "connection error".
         with contextlib.suppress(requests.Timeout, requests.ConnectionError):
             wait(container_id, timeout=patience_s)
     inspect: Callable[..., Any] = client.inspect_container  # as above
-    return dict(inspect(container_id))
+    state = inspect(container_id)["State"]
+    if state["Running"] or state["Status"] == "created":
+        return bool(state["Running"]), None
+    return False, End(int(state["ExitCode"]), bool(state["OOMKilled"]))
 
 
 async def remove(engine: Engine, container_id: str) -> None:

@@ -7,7 +7,8 @@ reads it when the untrusted one is gone.
 
 import asyncio
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,7 +19,7 @@ from docker.errors import APIError
 
 from pacabench.aio import finish, first_of
 from pacabench.errors import SandboxError
-from pacabench.left_files import LeftFiles, Wanted
+from pacabench.left_files import LeftFiles, Wanted, is_runnable
 from pacabench.sandbox.docker import containers
 from pacabench.sandbox.docker.attach import Attachment, attach
 from pacabench.sandbox.docker.connection import explain
@@ -32,6 +33,8 @@ KEPT_DIR = "/kept"
 _DOING = "making the directory that files are taken out of"
 _PAGE_BYTES = 64 * 1024
 """The largest of any kernel, which rounds up to one."""
+_ANSWERS_WITHIN_S = 60.0
+"""One step: it takes a piece, or says that it has all."""
 _GIVES_WITHIN_S = 120.0
 _HELD_BYTES = 8 * 1024**2
 """Of what it gives: more goes to the disk."""
@@ -116,16 +119,18 @@ class Keeper:
         """Copy ``files`` (name, where it lies; None: a directory) into the directory. Once.
 
         Raises:
-            SandboxError: there is no room for them, or the directory has no bounds.
+            SandboxError: there is no room for them, the directory has no bounds, or the keeper is
+                stuck.
             OSError: one cannot be read.
         """
         sized = await asyncio.to_thread(_sized, files)
         assert self._attachment is not None
-        await self._say({"put": [(name, size) for name, _, size in sized]})
-        for _, path, size in sized:
-            if path is not None:
+        await self._say({"put": [(name, size, run) for name, _, size, run in sized]})
+        for _, path, size, _ in sized:
+            if path is not None and not self._ready.done():
                 await self._write(path, size)
-        await first_of(asyncio.shield(self._ready), self._attachment.wait_ended())
+        async with _soon():
+            await first_of(asyncio.shield(self._ready), self._attachment.wait_ended())
         if not self._ready.done():
             raise SandboxError(f"the keeper ended early: {self._attachment.stderr_tail[-500:]}")
         said = self._ready.result()
@@ -204,7 +209,8 @@ class Keeper:
 
     async def _say(self, message: dict[str, Any]) -> None:
         assert self._attachment is not None
-        await self._attachment.write(orjson.dumps(message) + b"\n")
+        async with _soon():
+            await self._attachment.write(orjson.dumps(message) + b"\n")
 
     async def _write(self, path: Path, size: int) -> None:
         assert self._attachment is not None
@@ -214,7 +220,8 @@ class Keeper:
                 piece = await asyncio.to_thread(file.read, min(left, 1024**2))
                 if not piece:
                     raise OSError(f"{path} became shorter while it was read")
-                await self._attachment.write(piece)
+                async with _soon():
+                    await self._attachment.write(piece)
                 left -= len(piece)
 
 
@@ -242,6 +249,18 @@ async def open_keeper(engine: Engine, recipe: KeeperRecipe) -> Keeper:
     return keeper
 
 
+@asynccontextmanager
+async def _soon() -> AsyncIterator[None]:
+    """Within it, one step of a keeper."""
+    try:
+        async with asyncio.timeout(_ANSWERS_WITHIN_S):
+            yield
+    except TimeoutError:
+        raise SandboxError(
+            f"a keeper did nothing for {_ANSWERS_WITHIN_S:.0f} s; the engine may be overloaded"
+        ) from None
+
+
 def _text(path: Path | None) -> str | None:
     return str(path) if path is not None else None
 
@@ -251,5 +270,10 @@ def _script() -> str:
     return script.read_text(encoding="utf-8")
 
 
-def _sized(files: Sequence[tuple[str, Path | None]]) -> list[tuple[str, Path | None, int]]:
-    return [(name, path, path.stat().st_size if path is not None else 0) for name, path in files]
+def _sized(
+    files: Sequence[tuple[str, Path | None]],
+) -> list[tuple[str, Path | None, int, bool]]:
+    return [
+        (name, path, path.stat().st_size if path is not None else 0, is_runnable(path))
+        for name, path in files
+    ]

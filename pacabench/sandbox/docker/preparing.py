@@ -84,10 +84,11 @@ async def run_preparation(
     labels = RunLabels(f"prepare of {preparation.name}", "", current_owner())
     async with open_engine() as engine:
         await sweep(engine, listener=listener)
-        info = await engine.call(lambda client: client.info(), repeatable=True)
-        image = await ensure_agent_image(
-            engine, _as_agent(preparation), cache_dir=cache_dir, listener=listener
+        info = await engine.info()
+        agent = image_of(
+            preparation.name, preparation.config, preparation.requirements, preparation.project
         )
+        image = await ensure_agent_image(engine, agent, cache_dir=cache_dir, listener=listener)
         recipe = KeeperRecipe(
             image=await ensure_sidecar_image(engine, cache_dir=cache_dir, listener=listener),
             labels=labels.of(Role.KEEPER),
@@ -111,17 +112,17 @@ async def run_preparation(
             await finish(remove_session(engine, labels))
 
 
-def _as_agent(preparation: Preparation) -> SandboxAgent:
-    """What its image is made of: a base, and requirements."""
-    config = preparation.config
-    sandbox = SandboxConfig(image=config.image)
+def image_of(
+    name: str, config: PrepareConfig, requirements: Path | None, project: Path
+) -> SandboxAgent:
+    """What the image for data set ``name`` is made of: a base, and requirements."""
     return SandboxAgent(
-        config=AgentConfig(name=f"prepare of {preparation.name}", command=config.command),
-        sandbox=sandbox,
+        config=AgentConfig(name=f"prepare of {name}", command=config.command),
+        sandbox=SandboxConfig(image=config.image),
         env={},
         source=None,
-        requirements=preparation.requirements,
-        project=preparation.project,
+        requirements=requirements,
+        project=project,
     )
 
 

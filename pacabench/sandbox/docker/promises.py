@@ -57,7 +57,15 @@ def broken_promises(
         _guest_limits(found, limits) if profile.own_kernel else _limits(found, limits),
         _rlimits(found, limits),
     ]
-    return [sentence for check in checks for sentence in check]
+    return [sentence for check in checks for sentence in _as_far_as_found(check)]
+
+
+def _as_far_as_found(check: Iterator[str]) -> Iterator[str]:
+    """A check, also where the probe left out what it needs, or said it in another form."""
+    try:
+        yield from check
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        yield f"the probe did not find out all that it should ({error!r})"
 
 
 def _network(found: Found) -> Iterator[str]:

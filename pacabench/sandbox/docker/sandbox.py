@@ -259,7 +259,8 @@ class DockerSandbox:
     def _files_dir(self, agent: SandboxAgent) -> str:
         """Below the work directory, or below /tmp where that is read-only."""
         image = self._images[agent.name]
-        return f"{image.workdir.rstrip('/') if image.writable else '/tmp'}/files"  # noqa: S108
+        above = image.workdir.rstrip("/") if image.writable else "/tmp"  # noqa: S108
+        return f"{above}/{agent.files_folder}"
 
     async def open(
         self,

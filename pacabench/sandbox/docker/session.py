@@ -288,13 +288,15 @@ class DockerSession:
                     await containers.remove(self._engine, self._container)
                 await self._take()
             finally:
-                await self._services.remove()
+                try:
+                    if self._keeper is not None:
+                        await self._keeper.close()
+                finally:
+                    await self._services.remove()
         except SandboxError:
             self._lane.spoiled = True
             raise
         finally:
-            if self._keeper is not None:
-                await self._keeper.close()
             if self._attachment is not None:
                 await self._attachment.close()
             await unbinding

@@ -128,18 +128,19 @@ async def make_network(engine: Engine, labels: RunLabels) -> str:
         SandboxError: the engine cannot make one (address pools exhausted).
     """
     try:
-        made = await engine.call(
-            lambda client: client.create_network(
-                opaque_name(),
-                driver="bridge",
-                # Nobody else is ever in it; should somebody be, they do not see each other.
-                options={"com.docker.network.bridge.enable_icc": "false"},
-                labels=labels.of(Role.EGRESS),
+        return await engine.call(
+            lambda client: str(
+                client.create_network(
+                    opaque_name(),
+                    driver="bridge",
+                    # Nobody else is ever in it; should somebody be, they do not see each other.
+                    options={"com.docker.network.bridge.enable_icc": "false"},
+                    labels=labels.of(Role.EGRESS),
+                )["Id"]
             )
         )
     except APIError as error:
         raise explain(error, "making the sidecar's network") from error
-    return str(made["Id"])
 
 
 async def remove_network(engine: Engine, name: str) -> None:

@@ -19,12 +19,13 @@ async def make_volume(engine: Engine, labels: RunLabels) -> str:
         SandboxError: the engine cannot make one.
     """
     try:
-        made = await engine.call(
-            lambda client: client.create_volume(opaque_name(), labels=labels.of(Role.RUNTIME))
+        return await engine.call(
+            lambda client: str(
+                client.create_volume(opaque_name(), labels=labels.of(Role.RUNTIME))["Name"]
+            )
         )
     except APIError as error:
         raise explain(error, "making the sidecar's volume") from error
-    return str(made["Name"])
 
 
 async def remove_volume(engine: Engine, name: str) -> None:

@@ -134,6 +134,14 @@ def test_it_is_held_and_its_data_are_kept_below_the_cache(project: Project) -> N
     assert not left(project)
 
 
+def test_a_script_is_started_by_its_name(project: Project) -> None:
+    script = project.folder / "make.sh"
+    script.write_text("#!/bin/sh\nexec python make.py\n")
+    script.chmod(0o755)
+    assert len(project.load("./make.sh").cases) == 2
+    assert not left(project)
+
+
 @pytest.mark.parametrize(
     ("prepare", "said"),
     [

@@ -139,6 +139,15 @@ def read_patterns(file: Path) -> list[str]:
     return lines
 
 
+def exactly(path: Path, source: Path) -> str | None:
+    """A pattern for just ``path``; None when it lies outside ``source``, or is that itself."""
+    resolved = path.resolve()
+    if resolved == source or not resolved.is_relative_to(source):
+        return None
+    name = resolved.relative_to(source).as_posix()
+    return "/" + "".join(f"\\{char}" if char in "*?[]\\!# " else char for char in name)
+
+
 def scan_source(root: Path, ignore: Sequence[str]) -> Tree:
     """The files below ``root``, without what ``ignore`` (.gitignore's language) matches.
 

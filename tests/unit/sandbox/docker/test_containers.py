@@ -1,6 +1,7 @@
 """What an engine's words for a failed start mean."""
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from docker.errors import APIError
 
 from pacabench.errors import PacabenchError, SandboxError, SandboxUnavailableError
-from pacabench.sandbox.docker.containers import start
+from pacabench.sandbox.docker.containers import End, is_alive, read_end, start
+from pacabench.sandbox.docker.engine import Engine
 
 _RUNC = "failed to create shim task: OCI runtime create failed: runc create failed: "
 LANE_GONE = (
@@ -57,3 +59,43 @@ async def test_another_start_may_work_or_none_can(
     with pytest.raises(PacabenchError) as raised:
         await start(engine, "id", doing="starting agent 'a'")
     assert type(raised.value) is kind
+
+
+class Telling(Engine):
+    """An engine whose clients say ``found`` of every container."""
+
+    def __init__(self, found: Any) -> None:
+        super().__init__(workers=1)
+        self.found = found
+
+    def _connect(self) -> Any:
+        return SimpleNamespace(
+            wait=lambda *_, **__: None,
+            inspect_container=lambda _: self.found,
+            top=lambda *_, **__: self.found,
+            close=lambda: None,
+        )
+
+
+@pytest.mark.parametrize(
+    "found", [{}, {"State": None}, {"State": {"Running": False, "Status": "exited"}}, ["a"]]
+)
+@pytest.mark.parametrize("ask", [partial(read_end, within_s=1.0), is_alive])
+async def test_half_an_answer_is_the_engines_fault(found: Any, ask: Callable[..., Any]) -> None:
+    engine = Telling(found)
+    with pytest.raises(SandboxError, match="makes no sense"):
+        await ask(engine, "container")
+    engine.shut()
+
+
+@pytest.mark.parametrize(
+    ("state", "end"),
+    [
+        ({"Running": False, "Status": "created", "ExitCode": 0, "OOMKilled": False}, None),
+        ({"Running": False, "Status": "exited", "ExitCode": 3, "OOMKilled": True}, End(3, True)),
+    ],
+)
+async def test_how_it_ended(state: Any, end: End | None) -> None:
+    engine = Telling({"State": state})
+    assert await read_end(engine, "container", within_s=1) == end
+    engine.shut()

@@ -235,3 +235,18 @@ def test_vm_promises_a_kernel_of_its_own_and_leaves_calls_to_it() -> None:
         ("devices", ["kvm"], "devices"),
     ):
         assert said in broken({**guest, name: value}, profile="vm", runtime="runsc")[0]
+
+
+@pytest.mark.parametrize("missing", sorted(HELD.keys() - {"kernel"}))
+def test_what_the_probe_did_not_say_is_a_promise_that_is_not_kept(missing: str) -> None:
+    found = {name: value for name, value in HELD.items() if name != missing}
+    broken = broken_promises(found, SandboxConfig(), uid=UID, host_kernel="6.1.0-host")
+    assert any(repr(missing) in sentence for sentence in broken)
+
+
+def test_nor_is_what_it_said_in_another_form() -> None:
+    broken = broken_promises(
+        {**HELD, "status": []}, SandboxConfig(), uid=UID, host_kernel="6.1.0-host"
+    )
+    assert all("did not find out" in sentence for sentence in broken)
+    assert broken

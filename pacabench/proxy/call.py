@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from pacabench.model import CallRecord
@@ -31,6 +32,9 @@ from pacabench.proxy.usage import usage_source
 from pacabench.proxy.waits import WaitClock
 from pacabench.proxy.wire import Meter
 
+_FEW_BYTES = 16 * 1024
+"""Of a lane's longer requests one is looked into at a time, so that they do not fill the memory."""
+
 
 class Call:
     """Serves one request: ``run`` it, and tell it when its client left."""
@@ -45,6 +49,7 @@ class Call:
         repeats: Repeats,
         patience: Patience,
         admission: Admission,
+        looking: asyncio.Lock,
         path: str,
         headers: Mapping[str, str],
         begin: Callable[[CallDraft], None],
@@ -57,6 +62,7 @@ class Call:
         self._client = client
         self._waits, self._repeats, self._patience = waits, repeats, patience
         self._admission = admission
+        self._looking = looking
         self._path = path
         self._headers = headers
         self._end, self._notice, self._tell_text = end, notice, tell_text
@@ -154,10 +160,35 @@ class Call:
 
     async def _serve(self) -> None:
         self._body = body = await self._client.read_body()
+        draft, taped = self._draft, self._taped
+        draft.request_bytes, draft.request_digest = len(body), _digest(self._path, body)
+        self._queued = True
+        async with self._looking if len(body) > _FEW_BYTES else nullcontext():
+            headers, asking = await self._admitted(body)
+        self._queued = False
+        try:
+            if taped is None or not await taped.replayed(self._parties, self._handover, body):
+                await self._tries.run(headers, body, asking)
+        except UpstreamError as error:
+            draft.end = "client_gone" if self._client.gone else "upstream_error"
+            draft.error = self._guard.text(str(error))[:MAX_ERROR]
+            if taped is not None:
+                taped.broke(self._guard.text(str(error)))
+            self._fail(error.status, str(error))
+
+    async def _admitted(self, body: bytes) -> tuple[dict[str, str], bytes | None]:
+        """Look into the request: the headers that go on, and the body that asks for usage too.
+
+        What was read of it is forgotten afterwards: it can be 25 times as long as the body, and
+        the provider may take its time.
+
+        Raises:
+            Refused: it goes no further.
+            ConnectionError: the agent left meanwhile.
+        """
         route, draft = self._route, self._draft
         provider, wire, endpoint = route.provider, route.provider.wire, route.endpoint
         params = decoded(route.params) if route.params else route.params
-        draft.request_bytes, draft.request_digest = len(body), _digest(self._path, body)
         has_body = endpoint.method == "POST"
         asked = read_body(body) if has_body else RequestBody()
         facts = wire.read_request(endpoint, params, asked)
@@ -173,22 +204,11 @@ class Call:
             raise ConnectionError
         self._counted = True
         self._waits.enter()
-        taped = self._taped
-        if taped is not None:
-            taped.asked(headers, body)
-        try:
-            if self._admission.asks:
-                self._queued = True
-                await self._admission.admit(draft, asked, beyond)
-                self._queued = False
-            if taped is None or not await taped.replayed(self._parties, self._handover, body):
-                await self._tries.run(headers, body, facts.body_with_usage)
-        except UpstreamError as error:
-            draft.end = "client_gone" if self._client.gone else "upstream_error"
-            draft.error = self._guard.text(str(error))[:MAX_ERROR]
-            if taped is not None:
-                taped.broke(self._guard.text(str(error)))
-            self._fail(error.status, str(error))
+        if self._taped is not None:
+            self._taped.asked(headers, body)
+        if self._admission.asks:
+            await self._admission.admit(draft, asked, beyond)
+        return headers, facts.body_with_usage
 
     def _stop_waiting(self) -> None:
         if self._counted:

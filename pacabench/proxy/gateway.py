@@ -28,7 +28,7 @@ from pacabench.proxy.patience import Patience
 from pacabench.proxy.providers import open_providers
 from pacabench.proxy.record import CallDraft
 from pacabench.proxy.routes import Refusal, Route, RouteTable
-from pacabench.proxy.serving import Binding, Lane, LaneServer
+from pacabench.proxy.serving import MAX_CALLS, Binding, Lane, LaneServer
 from pacabench.proxy.spool import Spool
 from pacabench.proxy.tapes import Tapes
 from pacabench.proxy.terms import FREE, Ask, Asking, Ruling, Terms
@@ -214,6 +214,9 @@ class Gateway:
         if refusal is not None or binding is None:
             self._deny(lane, request, reply, refusal or _NO_ATTEMPT)
             return
+        if binding.is_full:
+            self._deny(lane, request, reply, _TOO_MANY_CALLS)
+            return
         client = Client(connection, request, reply, lane.budget)
         call = Call(
             route,
@@ -223,6 +226,7 @@ class Gateway:
             repeats=binding.repeats,
             patience=self._patience,
             admission=binding.admission,
+            looking=lane.looking,
             path=without_key(request.target),
             headers=request.headers,
             begin=self._begin,
@@ -298,6 +302,11 @@ class Gateway:
 _WHERE = "which is in the variable where the provider's SDK looks for one (OPENAI_API_KEY, ...)"
 _BAD_KEY = "invalid_api_key"
 _NO_ATTEMPT = Refusal(403, "No case is being run here now; calls are refused.", "no_attempt")
+_TOO_MANY_CALLS = Refusal(
+    429,
+    f"{MAX_CALLS} calls are under way already; those whose client hung up go on until it is known "
+    "what they used.",
+)
 
 
 def _denied(binding: Binding, provider: str, count: int) -> CallRecord:

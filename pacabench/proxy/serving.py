@@ -12,6 +12,9 @@ from pacabench.proxy.waits import WaitClock
 
 MAX_CONNECTIONS = 512
 """Of one lane. Further ones are closed at once."""
+MAX_CALLS = 512
+"""Of one attempt under way, those included that are read on for their usage after their client
+left: without it whoever hangs up at once could have any number of connections to providers."""
 _READ_BYTES = 128 * 1024
 """At a time, from one connection."""
 MAX_DENIED_RECORDS = 100
@@ -34,6 +37,11 @@ class Binding:
     calls: set[asyncio.Task[None]] = field(default_factory=set)
     """The tasks that serve those under way."""
     _all_ended: asyncio.Future[None] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """No further call is taken until one of those under way ends."""
+        return len(self.calls) >= MAX_CALLS
 
     def notes_denial(self) -> bool:
         """Whether one more refusal is recorded; then it counts."""
@@ -103,6 +111,8 @@ class Lane:
 
     name: str
     budget: HeldBytes = field(default_factory=lambda: HeldBytes(MAX_LANE_BODY_BYTES))
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a long request of it is looked into."""
     server: LaneServer | None = None
     listener: asyncio.Server | None = None
     binding: Binding | None = None

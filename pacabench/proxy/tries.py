@@ -201,8 +201,10 @@ class Tries:
     def _why(self, reply: Reply, head: bytes) -> str:
         """The status, and the provider's own words where they can be read."""
         meter = self._provider.wire.meter(self._route.endpoint, events=False)
+        scrubber = self._provider.guard.scrubber()  # before the text is cut, maybe inside the key
         for piece in BodyDecoder(reply.headers.get("Content-Encoding", "")).feed(head):
-            meter.feed(piece)
+            meter.feed(scrubber.feed(piece))
+        meter.feed(scrubber.finish())
         said = meter.read().error
         text = f"HTTP status {reply.status}" + (f": {said}" if said else "")
         return self._provider.guard.text(text)[:MAX_ERROR]

@@ -186,12 +186,15 @@ class EventMeter:
     def _take(self, raw: bytes, quiet: bytes) -> None:
         before = self._reader.state()
         data = event_data(raw)
+        message = None if data is None else json_object(data)
         if data == _DONE:
             self._reader.end()
-        elif data is not None and (message := json_object(data)) is not None:
+        elif message is not None:
             self._reader.take(message)
         if self._reader.state() != before:
             self._quiet.clear()
+        elif data is not None and message is None:
+            pass  # it may be no JSON for its words alone, as with half a character
         elif len(self._quiet) < _MOST_QUIET and b'"error"' not in quiet:
             # The text of an error may be any of its members.
             self._quiet.add(quiet)

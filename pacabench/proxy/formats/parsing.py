@@ -52,8 +52,11 @@ def mappings(value: Any) -> list[dict[str, Any]]:
 
 
 def short_name(value: Any) -> str | None:
-    """A model's name, or whatever else is a short text."""
-    return value[:MAX_NAME] if isinstance(value, str) else None
+    """A model's name, or whatever else is a short text; what no record can hold is ``?`` in it."""
+    if not isinstance(value, str):
+        return None
+    name = value[:MAX_NAME]
+    return name if name.isascii() else name.encode("utf-8", "replace").decode()
 
 
 def error_text(value: Any) -> str | None:

@@ -79,10 +79,10 @@ class Answer:
             if self.held:
                 if not take(self._what_is_held()):
                     return True
+            elif self.problem is not None:  # the taker's own where the reply has ended
+                raise self.problem
             elif self.ended:
                 return False
-            elif self.problem is not None:
-                raise self.problem
             else:
                 self._take = take
                 try:

@@ -1,5 +1,6 @@
 """Streams are looked at in batches, and alike events once: it brings what reading each one does."""
 
+import json
 import re
 from typing import Any
 
@@ -26,8 +27,8 @@ MODELS = st.sampled_from(["m-1", "m-1", "m-2", None])
 def event(message: object) -> bytes:
     try:
         return b"data: " + orjson.dumps(message) + b"\n\n"
-    except orjson.JSONEncodeError:  # half a character
-        return b'data: {"content":"\\ud800"}\n\n'
+    except orjson.JSONEncodeError:  # half a character: alike others, and cannot be read
+        return b"data: " + json.dumps(message, separators=(",", ":")).encode() + b"\n\n"
 
 
 def chunk(text: str, model: str | None, finish: str | None, more: dict[str, Any]) -> bytes:
@@ -180,6 +181,14 @@ class TestWhatIsPassedOver:
             meter.feed(event({"delta": "a", "usage": usage}))
         meter.read()
         assert [message["usage"] for message in reader.taken] == [1, 2, 1, 1, 2]
+
+    def test_one_that_is_no_json_for_its_words_alone_says_nothing_of_others(self) -> None:
+        reader = Listening()
+        meter = EventMeter(reader)
+        for delta in ("half \ud83d", "a"):
+            meter.feed(event({"delta": delta, "usage": 1}))
+        meter.read()
+        assert reader.told == 1
 
     def test_text_is_not_kept_unread_without_end(self) -> None:
         meter = EventMeter(Listening())

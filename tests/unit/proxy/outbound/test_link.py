@@ -439,6 +439,19 @@ class TestPouring:
             await pouring
         assert not link.let_go()
 
+    async def test_also_where_it_goes_wrong_with_the_last_piece(self) -> None:
+        def take(piece: bytes) -> bool:
+            if piece == b"56789":
+                raise ZeroDivisionError
+            return True
+
+        link, _, pouring = await self.begun(take)
+        link.data_received(b"1234")
+        link.data_received(b"56789")
+        with pytest.raises(ZeroDivisionError):
+            await pouring
+        assert not link.let_go()
+
     async def test_after_a_cut_nothing_more_is_handed_on(self) -> None:
         got: list[bytes] = []
         link, _, pouring = await self.begun(lambda piece: not got.append(piece))

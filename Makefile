@@ -6,12 +6,11 @@ STAMP := $(VENV)/.installed
 READERS := $(VENV)/.readers
 WORKERS ?= 4
 
-.PHONY: help demo test test-slow unit check format bench bench-proxy gsm8k leaks soak clean-venv
+.PHONY: help demo test unit check format bench bench-proxy gsm8k leaks soak clean-venv
 
 help:
 	@echo "make demo    run the quickstart: killed half-way, resumed, shown (no API key)"
-	@echo "make test    the tests; those that need a Docker Engine say so where there is none"
-	@echo "make test-slow  five longer tests, of what shorter ones show too"
+	@echo "make test    all tests; those that need a Docker Engine say so where there is none"
 	@echo "make unit    tests that need no container and no network"
 	@echo "make check   format, lint, types, import layers"
 	@echo "make bench   cases/s in containers, large runs and inputs, durability: each against a reference"
@@ -43,10 +42,6 @@ test: $(STAMP) $(READERS)
 	    $(BIN)/pacabench images build -c examples/quickstart/pacabench.yaml; \
 	else echo "no Docker Engine answers: tests that need one are skipped"; fi
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
-
-test-slow: $(STAMP)
-	@images/prepare-machine
-	$(BIN)/pytest -n 2 -m slow
 
 unit: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS) tests/unit tests/contract

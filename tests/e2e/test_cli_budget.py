@@ -174,7 +174,6 @@ class TestKill:
         assert ended.code == 0, ended.err
         assert_every_case_once(spending, 24)
 
-    @pytest.mark.slow
     @pytest.mark.docker
     @pytest.mark.timeout(600)  # images may have to be built
     def test_in_containers_too(self, spending: Spending, cache_dir: Path) -> None:

@@ -39,7 +39,6 @@ def test_it_loads(example: Any, name: str) -> None:
     assert f"({name}/)" in readme
 
 
-@pytest.mark.slow
 def test_quickstart_shows_what_a_second_call_buys(example: Any, cache_dir: Path) -> None:
     project = example("quickstart")
     args = ("run", "--sandbox", "process", "--cache-dir", str(cache_dir), "--run-id", "r1", "-q")
@@ -51,7 +50,6 @@ def test_quickstart_shows_what_a_second_call_buys(example: Any, cache_dir: Path)
     assert all(line["call"]["stream"] for line in calls(project, "r1"))
 
 
-@pytest.mark.slow
 def test_gsm8k_runs_dry_as_its_readme_says(example: Any, cache_dir: Path) -> None:
     project = example("gsm8k")
     args = ("run", "--sandbox", "process", "--cache-dir", str(cache_dir), "--run-id", "r1", "-q")

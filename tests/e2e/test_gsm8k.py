@@ -12,7 +12,6 @@ def problems(shared_data: Path) -> Path:
     return shared_data / "gsm8k" / "test.jsonl"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_process_sandbox_agrees_with_the_books(problems: Path, cache_dir: Path) -> None:
     figures = prove(problems, cases=20, kills=0, sandbox="process", cache=cache_dir, span_s=0)
@@ -38,7 +37,6 @@ def test_killed_and_resumed_it_agrees_all_the_same(problems: Path, cache_dir: Pa
     assert figures["cases"] == 16
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_recorded_and_replayed_it_is_the_same_to_the_token(problems: Path, cache_dir: Path) -> None:
     figures = prove_replay(problems, cases=16, kills=0, sandbox="process", cache=cache_dir)

@@ -154,6 +154,27 @@ async def is_alive(engine: Engine, container_id: str) -> bool:
     return first is not None and not first[2].startswith("Z")
 
 
+async def is_going(engine: Engine, container_id: str) -> bool:
+    """Whether somebody removes it, or has.
+
+    What the engine says of anything but its state makes no sense then: its files go first.
+
+    Raises:
+        SandboxError: the engine does not tell.
+    """
+
+    def look(client: docker.APIClient) -> bool:
+        inspect: Callable[..., Any] = client.inspect_container  # without a stub
+        return inspect(container_id)["State"]["Status"] in {"removing", "dead"}
+
+    try:
+        return await engine.call(look, repeatable=True)
+    except NotFound:
+        return True
+    except APIError as error:
+        raise explain(error, "looking at a container") from error
+
+
 async def read_end(engine: Engine, container_id: str, *, within_s: float) -> End | None:
     """How it ended; waits for the engine to notice. None: never started, or gone already.
 

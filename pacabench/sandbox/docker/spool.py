@@ -9,8 +9,9 @@ from pathlib import Path
 import docker
 from docker.errors import APIError, NotFound
 
-from pacabench.errors import SandboxError
+from pacabench.errors import PacabenchError, SandboxError
 from pacabench.proxy.control import SPOOL_FILE
+from pacabench.sandbox.docker import containers
 from pacabench.sandbox.docker.connection import explain
 from pacabench.sandbox.docker.engine import Engine
 
@@ -21,7 +22,8 @@ _CHUNK_BYTES = 1024**2
 async def fetch_spool(engine: Engine, container_id: str, into: Path) -> bool:
     """Copy the spool of a sidecar, stopped or not, to ``into``, and sync it to the disk.
 
-    False: there is none (it never took a call, or the container is gone).
+    False: there is none (it never took a call, or the container is gone or being removed: whoever
+    removes a sidecar took its spool first).
 
     Raises:
         SandboxError: the engine cannot give it.
@@ -35,13 +37,17 @@ async def fetch_spool(engine: Engine, container_id: str, into: Path) -> bool:
         )
     except NotFound:
         return False
-    except APIError as error:
-        raise explain(error, "reading a sidecar's spool") from error
-    except tarfile.TarError as error:
-        raise SandboxError(
-            f"reading a sidecar's spool: the engine gave no archive ({error})"
-        ) from error
+    except (APIError, tarfile.TarError) as error:
+        if await containers.is_going(engine, container_id):
+            return False
+        raise _explained(error) from error
     return True
+
+
+def _explained(error: APIError | tarfile.TarError) -> PacabenchError:
+    if isinstance(error, APIError):
+        return explain(error, "reading a sidecar's spool")
+    return SandboxError(f"reading a sidecar's spool: the engine gave no archive ({error})")
 
 
 def _fetch(client: docker.APIClient, container_id: str, into: Path) -> None:

@@ -50,8 +50,8 @@ class RunReport:
     @property
     def left(self) -> int:
         """Cases without a result that have yet to be run."""
-        decided = self.decision is not None and self.decision.winner is not None
-        return 0 if decided else self.pending
+        on_purpose = self.decision is not None and self.decision.stopped_early
+        return 0 if on_purpose else self.pending
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class Job:
     announced: bool = False
     """Somebody was told of the run's id, and cases may have begun."""
     contest: Contest | None = None
-    """Of two agents, where the run is to stop once it is decided."""
+    """Of two agents, where the run is to stop once it is decided, or cannot be."""
     over_budget: str | None = None
     """What the budget of the run, or of an agent, refused."""
     spent: bool = False

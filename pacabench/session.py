@@ -59,7 +59,7 @@ async def carry_out(job: Job) -> RunReport:
             benchmark.names, benchmark.datasets, limit=limit, epochs=epochs, shuffle=shuffle
         )
     keys = [case.key for case in cases]
-    if shuffle is not None and not job.retry:  # wrong answers that are made again decide nothing
+    if _is_contest(job) and not _was_decided(job):
         job.contest = open_contest(benchmark.names, keys, epochs, store.deciding)
     pricer = Pricer(benchmark.providers, config.prices)
     budgets = budgets_of(config, benchmark.names)
@@ -160,10 +160,21 @@ async def _clear_up(job: Job, keys: Sequence[CaseKey], pricer: Pricer, treasury:
 
 
 def _is_decided(job: Job) -> bool:
-    """Also where it was in an earlier session, whatever that looks like now."""
+    """No case is needed any more: because of this session or an earlier one."""
+    if job.contest is None:
+        return _is_contest(job) and _was_decided(job)
+    return job.contest.ended
+
+
+def _is_contest(job: Job) -> bool:
+    """Not where wrong answers are made again: those decide nothing."""
+    return job.benchmark.selection.stop_when_decided and not job.retry
+
+
+def _was_decided(job: Job) -> bool:
+    """In an earlier session, whatever that looks like now."""
     earlier = job.store.manifest.decision
-    was = earlier is not None and earlier.winner is not None
-    return job.contest is not None and (job.contest.decided or was)
+    return earlier is not None and earlier.stopped_early
 
 
 def _affordable(planned: Sequence[PlannedAttempt], treasury: Treasury) -> Sequence[PlannedAttempt]:
@@ -359,9 +370,9 @@ def _report(job: Job, ledger: Ledger) -> RunReport:
 def _decision(job: Job, summary: Totals) -> DecisionRecord | None:
     """Stamp how the contest ended into the manifest; an earlier decision stands."""
     earlier = job.store.manifest.decision
-    if job.contest is None or (earlier is not None and earlier.winner is not None):
+    if job.contest is None:
         return earlier
-    if not job.contest.decided and summary.total.pending:
+    if not job.contest.ended and summary.total.pending:
         return None  # it goes on
     record = job.contest.record(summary)
     job.store.update_manifest(decision=record)

@@ -52,7 +52,8 @@ def run(
         bool,
         typer.Option(
             "--stop-when-decided",
-            help="Two agents: stop once it is sure which is better. Cases come in random order.",
+            help="Two agents: stop once it is sure which is better, or that it stays open. "
+            "Cases come in random order.",
         ),
     ] = False,
     concurrency: Concurrency = None,

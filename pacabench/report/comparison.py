@@ -153,14 +153,25 @@ def _warnings(a: RunView, b: RunView, datasets: Sequence[str]) -> Iterator[str]:
                 "not a provider's, and nobody billed its costs."
             )
         if view.is_decided:
-            yield (
-                f"Run {letter} was stopped when it was decided (--stop-when-decided): its "
-                "accuracies make the difference look larger, and p and intervals of a fixed number "
-                "of cases do not hold for it. `show` has figures that do."
-            )
+            yield _stopped_early(letter, view)
     kinds = [view.record.manifest.sandbox.kind for view in (a, b)]
     if kinds[0] != kinds[1]:
         yield f"The sandboxes differ ({kinds[0]}, {kinds[1]}): latencies may be due to that."
+
+
+def _stopped_early(letter: str, view: RunView) -> str:
+    decision = view.record.manifest.decision
+    if decision is not None and decision.out_of_reach:
+        why = "when no decision could be reached any more (--stop-when-decided): p"
+    else:
+        why = (
+            "when it was decided (--stop-when-decided): its accuracies make the difference look "
+            "larger, and p"
+        )
+    return (
+        f"Run {letter} was stopped {why} and intervals of a fixed number of cases do not hold for "
+        "it. `show` has figures that do."
+    )
 
 
 def _incomplete(

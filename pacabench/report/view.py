@@ -39,9 +39,9 @@ class RunView:
 
     @property
     def is_decided(self) -> bool:
-        """It was stopped because it was decided: cases without a result are left out on purpose."""
+        """It was stopped by ``--stop-when-decided``: what has no result is left out on purpose."""
         decision = self.record.manifest.decision
-        return decision is not None and decision.winner is not None
+        return decision is not None and decision.stopped_early
 
     def case_keys(self) -> list[CaseKey]:
         """Every case with a result, by agent, data set, case id and epoch; 2 comes before 10."""

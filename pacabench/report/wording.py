@@ -160,18 +160,36 @@ def decided(decision: DecisionRecord) -> str:
         f"p {decision.p_value:.2g}, and `{b}` has {decision.share_b_low:.0%} to "
         f"{decision.share_b_high:.0%} of such pairs"
     )
+    if decision.out_of_reach:
+        return _out_of_reach(decision, figures)
     if decision.winner is None:
         return f"Undecided which of `{a}` and `{b}` is better {figures}."
     loser = b if decision.winner == a else a
+    return (
+        f"Decided: `{decision.winner}` is better than `{loser}`, {figures}. {_saved(decision)} "
+        "Accuracies of a run that stops at a difference make it look larger than it is."
+    )
+
+
+def _out_of_reach(decision: DecisionRecord, figures: str) -> str:
+    a, b = decision.agents
+    said = f"Undecided which of `{a}` and `{b}` is better, and out of reach: {figures}; "
+    if decision.difference_low is not None and decision.difference_high is not None:
+        largest = max(-decision.difference_low, decision.difference_high)
+        said += (
+            f"even if all that was left had gone one way, `{b}` less `{a}` would be between "
+            f"{decision.difference_low:+.1%} and {decision.difference_high:+.1%} over all pairs, "
+            f"so there is no difference of more than {largest:.1%} to be found here. "
+        )
+    return said + _saved(decision)
+
+
+def _saved(decision: DecisionRecord) -> str:
+    """How many cases were not run, and what that saved."""
     saved = (
         "an unknown cost" if decision.saved_usd is None else f"about {money(decision.saved_usd)}"
     )
-    left = sum(decision.not_run.values())
-    return (
-        f"Decided: `{decision.winner}` is better than `{loser}`, {figures}. "
-        f"{cases_of(left)} not run, which saved {saved}. Accuracies of a run that stops at a "
-        "difference make it look larger than it is."
-    )
+    return f"{cases_of(sum(decision.not_run.values()))} not run, which saved {saved}."
 
 
 def _unfinished(
@@ -190,7 +208,7 @@ def _unfinished(
         )
     if decision is not None:
         said.append(decided(decision))
-    if decision is not None and decision.winner is not None:
+    if decision is not None and decision.stopped_early:
         return said
     if total.pending and running:
         said.append(f"The run goes on: {cases_of(total.pending)} without a result yet.")

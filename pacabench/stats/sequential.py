@@ -11,6 +11,7 @@ Annals of Statistics 49 (2021). As a test of equality it is a mixture SPRT: R. J
 L. Pekelis and D. Walsh, "Peeking at A/B Tests", KDD (2017).
 """
 
+from itertools import count
 from math import exp, inf, lgamma, log
 
 from pacabench.stats.comparison import ALPHA
@@ -34,6 +35,34 @@ def always_valid_p(only_a: int, only_b: int) -> float:
 def is_decided(only_a: int, only_b: int, alpha: float = ALPHA) -> bool:
     """The fair coin is refuted."""
     return log_evidence(only_a, only_b) >= log(1 / alpha)
+
+
+def can_be_decided(
+    only_a: int, only_b: int, open_to_a: int, open_to_b: int, alpha: float = ALPHA
+) -> bool:
+    """Some outcome of the pairs that are left refutes the fair coin, now or at any later look.
+
+    The evidence for a side that leads grows with each flip to it and shrinks with each to the
+    other, so nothing goes further than all that can go to one side. To stop where this is false
+    gives up no decision, and so changes neither the test's error nor its power.
+
+    Args:
+        only_a: pairs that A alone had right.
+        only_b: pairs that B alone had right.
+        open_to_a: pairs to come that A alone may have right.
+        open_to_b: pairs to come that B alone may have right.
+        alpha: as everywhere.
+    """
+    return (
+        is_decided(only_a, only_b, alpha)
+        or is_decided(only_a + open_to_a, only_b, alpha)
+        or is_decided(only_a, only_b + open_to_b, alpha)
+    )
+
+
+def fewest_flips(alpha: float = ALPHA) -> int:
+    """How many pairs decide it if one side alone has all of them right."""
+    return next(flips for flips in count() if is_decided(flips, 0, alpha))
 
 
 def always_valid_share(only_a: int, only_b: int, alpha: float = ALPHA) -> Interval:

@@ -90,7 +90,7 @@ class DecisionRecord(_Part):
     agents: tuple[str, str]
     """A and B."""
     winner: str | None
-    """The better agent; None where all pairs did not decide it."""
+    """The better agent; None where it was not decided."""
     alpha: float
     """The chance of deciding where there is no difference, at most."""
     pairs: int
@@ -105,9 +105,19 @@ class DecisionRecord(_Part):
     """Of B's share of the pairs in which just one was right, at ``1 - alpha``."""
     share_b_high: float
     not_run: dict[str, int]
-    """Agent to number of cases that were left out because it was decided."""
+    """Agent to number of cases that were left out because it was decided, or out of reach."""
     saved_usd: float | None
     """What these would have cost at the mean of the others; None where no cost is known."""
+    out_of_reach: bool = False
+    """It was stopped because no outcome of the pairs that were left could have decided it."""
+    difference_low: float | None = None
+    """Where it was: of B's accuracy less A's over all planned pairs, whatever was left."""
+    difference_high: float | None = None
+
+    @property
+    def stopped_early(self) -> bool:
+        """Cases without a result were left out on purpose."""
+        return self.winner is not None or self.out_of_reach
 
 
 class CassetteRecord(_Part):

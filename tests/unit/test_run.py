@@ -551,8 +551,26 @@ class TestStopWhenDecided:
         assert report.decision is not None
         assert report.decision.winner == "b"
 
-    async def test_without_a_difference_every_case_is_run(self, lopsided: Project) -> None:
+    async def test_without_a_difference_ends_when_the_rest_cannot_make_one(
+        self, lopsided: Project
+    ) -> None:
         report = await lopsided.start(selection=Selection(stop_when_decided=True))
-        assert report.pending == 0
-        assert report.decision is not None
-        assert (report.decision.winner, report.decision.pairs) == (None, self.MANY)
+        decision = report.decision
+        assert decision is not None
+        # each pair agrees: seven that are left cannot be the eight in a row which decide it
+        assert (decision.winner, decision.pairs) == (None, self.MANY - 7)
+        assert decision.out_of_reach
+        assert 0 < report.pending == sum(decision.not_run.values()) <= 14
+        assert (report.left, load_run(lopsided.run_dir).status) == (0, "finished")
+        assert any(
+            "no decision can be reached any more" in event.text
+            for event in lopsided.events
+            if isinstance(event, Notice)
+        )
+        again = await lopsided.resume()
+        assert (again.decision, again.pending) == (decision, report.pending)
+
+    async def test_cases_that_can_decide_nothing_are_refused(self, lopsided: Project) -> None:
+        with pytest.raises(UsageError, match="needs 8 cases at least, and there are 7"):
+            await lopsided.start(selection=Selection(stop_when_decided=True, limit=7))
+        assert not lopsided.run_dir.exists()

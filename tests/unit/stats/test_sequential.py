@@ -1,5 +1,7 @@
 """A test that may be looked at after every flip: what it promises, worked out exactly."""
 
+import functools
+import itertools
 import math
 import random
 
@@ -11,6 +13,8 @@ from pacabench.stats.paired import mcnemar_exact
 from pacabench.stats.sequential import (
     always_valid_p,
     always_valid_share,
+    can_be_decided,
+    fewest_flips,
     is_decided,
     log_evidence,
 )
@@ -112,3 +116,72 @@ class TestFigures:
 
     def test_of_nothing_is_all(self) -> None:
         assert (always_valid_p(0, 0), always_valid_share(0, 0).low) == (1.0, 0.0)
+
+
+class TestReach:
+    """Whether pairs that are left can decide it: against all that they can do."""
+
+    def test_is_what_some_way_through_the_rest_finds(self) -> None:
+        # every count up to 14, every rest up to 14: the next pair goes to A, to B or to neither
+        @functools.cache
+        def some_way(only_a: int, only_b: int, left: int) -> bool:
+            if is_decided(only_a, only_b):
+                return True
+            return left > 0 and (
+                some_way(only_a + 1, only_b, left - 1)
+                or some_way(only_a, only_b + 1, left - 1)
+                or some_way(only_a, only_b, left - 1)
+            )
+
+        found = set()
+        for only_a, only_b, left in itertools.product(range(15), repeat=3):
+            expected = some_way(only_a, only_b, left)
+            assert can_be_decided(only_a, only_b, left, left) == expected
+            found.add(expected)
+        assert found == {True, False}
+
+    def test_by_hand(self) -> None:
+        # 14 to 4: 2 ** 18 / (19 * C(18, 4)) = 262144 / (19 * 3060) = 4.509, less than 20
+        assert math.exp(log_evidence(14, 4)) == pytest.approx(262144 / 58140)
+        assert not can_be_decided(4, 4, 10, 10)
+        # 19 to 4: 2 ** 23 / (24 * C(23, 4)) = 8388608 / (24 * 8855) = 39.5; 17 to 4: 15.9
+        assert can_be_decided(4, 4, 15, 15)
+        assert not can_be_decided(4, 4, 13, 13)
+
+    def test_pairs_that_only_one_side_may_still_have_count_for_that_side(self) -> None:
+        assert can_be_decided(0, 0, 8, 0)
+        assert can_be_decided(0, 0, 0, 8)
+        assert not can_be_decided(0, 0, 7, 7)
+
+    def test_a_decision_that_is_there_is_not_out_of_reach(self) -> None:
+        assert can_be_decided(8, 0, 0, 0)
+
+    def test_stopping_there_changes_no_decision_and_saves_some(self) -> None:
+        # 400 data sets of 100 pairs each, from equal agents to very different ones
+        chance = random.Random(11)
+        decided = saved = 0
+        for round_ in range(400):
+            alone, share_b = 0.3, 0.5 + round_ / 1000
+            pairs = [
+                (-1 if chance.random() > share_b else 1) if chance.random() < alone else 0
+                for _ in range(100)
+            ]
+            only_a = only_b = 0
+            stopped_at = None
+            for at, pair in enumerate(pairs, start=1):
+                only_a += pair < 0
+                only_b += pair > 0
+                if is_decided(only_a, only_b):
+                    decided += 1
+                    assert stopped_at is None
+                    break
+                left = 100 - at
+                if left and stopped_at is None and not can_be_decided(only_a, only_b, left, left):
+                    stopped_at = at
+                    saved += left
+        assert decided > 50
+        assert saved > 1000
+
+    def test_eight_in_a_row_are_the_fewest_that_decide(self) -> None:
+        assert fewest_flips() == 8
+        assert fewest_flips(0.5) == 3  # 2 ** 3 / 4 is 2

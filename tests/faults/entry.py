@@ -75,12 +75,12 @@ class Stops:
     def _listen(self) -> None:
         for line in self._orders:
             self._obey(line)
-            self._go_on.set()
 
     def _obey(self, line: str) -> None:
         step, _, count = line.rstrip("\n").partition("\t")
-        with self._lock:
+        with self._lock:  # or who passes the new step at once would be let go with the old one
             self._step, self._left = step, int(count or 0)
+            self._go_on.set()
 
 
 def behind(owner: Any, name: str, tell: Tell) -> None:

@@ -10,23 +10,26 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from faults.engines import Engine, PrivateEngine
 from faults.invariants import Facts, Figures, Memory, check_run
-from faults.kills import Kill, Victim
+from faults.kills import Hit, Kill, Victim
 from faults.project import KEY, KEY_VARIABLE, make_project
 from faults.provider import Books
 from faults.session import Gone, Session, Stopped
-from faults.steps import Step
+from faults.steps import CLOSING, Step
 
 _REPOSITORY = Path(__file__).parents[2]
 _SESSION_WITHIN_S = 240.0
+"""From its start, or the last kill that it outlived."""
 _STEP_WITHIN_S = 25.0
 """Of a busy machine, and from a start on. Some steps are not passed: other runs recover too."""
 _VICTIM_WITHIN_S = 4.0
+_MOST_LOOKS = 5
+"""Passings of a step at which a victim is looked for."""
 _MOST_SESSIONS_WITHOUT_KILL = 6
 _ROLES = {Victim.SIDECAR: "sidecar", Victim.HOLDER: "lane", Victim.AGENT: "agent"}
 _KILLED = -9
@@ -57,7 +60,7 @@ class Ended:
     name: str
     cases: int
     sandbox: str
-    done: list[Kill] = field(default_factory=list)
+    done: list[Hit] = field(default_factory=list)
     missed: list[Kill] = field(default_factory=list)
     """Their step was not reached, or their victim was not there."""
     sessions: int = 0
@@ -145,12 +148,11 @@ class Episode:
 
     def _serve(self, session: Session) -> set[int]:
         """Kill as planned until the session ends; exit codes that this explains."""
-        hang = time.monotonic() + _SESSION_WITHIN_S
-        since = time.monotonic()
+        since, looks = time.monotonic(), 0
         self._await_call(session)
         while True:
-            kill = self._next()
-            until = hang if kill is None else min(hang, since + (kill.delay_s or _STEP_WITHIN_S))
+            kill, hang = self._next(), since + _SESSION_WITHIN_S
+            until = hang if kill is None else min(hang, since + _patience_s(kill))
             news = _next_news(session, until)
             if isinstance(news, Gone):
                 if kill is not None and kill.step is not None:
@@ -163,12 +165,21 @@ class Episode:
                 self._called.set()  # one that was given up a moment ago
                 continue
             there = news is not None or kill.step is None
+            in_flight = self._books.under_way()
             hit = there and self._kill(kill, session, news)
+            looks += 1
+            if news is not None and not hit and looks < _MOST_LOOKS:
+                self._await_call(session)
+                session.go_on(replace(kill, nth=1))  # it may be there at the next passing
+                continue
             self._plan.pop(0)
-            (self._ended.done if hit else self._ended.missed).append(kill)
+            if hit:
+                self._ended.done.append(Hit(kill, in_flight))
+            else:
+                self._ended.missed.append(kill)
             if hit and kill.victim is Victim.HARNESS:
                 return {_KILLED}
-            since = time.monotonic()
+            since, looks = time.monotonic(), 0
             self._await_call(session)
             session.go_on(self._next())
 
@@ -261,6 +272,13 @@ class Episode:
 
     def _environ(self) -> dict[str, str]:
         return environment(self._ground.cache, self._ground.engine)
+
+
+def _patience_s(kill: Kill) -> float:
+    """How long its moment is waited for: all cases that are left come before the last steps."""
+    if kill.step is None:
+        return kill.delay_s
+    return _SESSION_WITHIN_S if kill.step in CLOSING else _STEP_WITHIN_S
 
 
 def _next_news(session: Session, until: float) -> Stopped | Gone | None:

@@ -15,6 +15,8 @@ from pacabench.testing import FakeProvider, Reply, Request, Tokens, provider_in_
 _CLONE_NEWNET = 0x40000000
 _ASKED = re.compile(r"question (\d+), call (\d)")
 _FIRST = 1000
+_GOLDEN = 0.618
+"""Multiples of it lie evenly between two whole numbers."""
 WRONG_EACH = 4
 """One question in so many gets a wrong answer."""
 
@@ -35,9 +37,14 @@ def is_right(number: int) -> bool:
 
 
 class Books:
-    """What was asked and billed; ``on_call`` is told of each call before it is answered."""
+    """What was asked and billed; ``on_call`` is told of each call before it is answered.
 
-    def __init__(self) -> None:
+    ``slow_s``: the longest that an answer takes to begin. Each takes another time, so that whatever
+    is killed, calls are under way in every state.
+    """
+
+    def __init__(self, slow_s: float = 0.0) -> None:
+        self._slow_s = slow_s
         self._lock = threading.Lock()
         self._serial = 0
         self.on_call: Callable[[], None] = lambda: None
@@ -58,7 +65,15 @@ class Books:
             cached=serial % 90,
             reasoning=serial % 7,
         )
-        return Reply(text=said, tokens=tokens, delay_s=0.05, pause_s=0.02)
+        delay_s = 0.05 + self._slow_s * (serial * _GOLDEN % 1)
+        return Reply(text=said, tokens=tokens, delay_s=delay_s, pause_s=0.02 + self._slow_s / 20)
+
+    def under_way(self) -> int:
+        """How many calls wait for their answer now, or for the rest of it."""
+        return sum(
+            entry.sent_digest is None and not entry.client_gone and entry.status in {None, 200}
+            for entry in list(self.provider.books)
+        )
 
     def served(self) -> dict[int, Served]:
         """All that was billed, by serial number, once nothing is under way any more.
@@ -82,9 +97,9 @@ class Books:
 
 
 @contextmanager
-def open_books(namespace_of: int | None = None) -> Iterator[Books]:
+def open_books(namespace_of: int | None = None, *, slow_s: float = 0.0) -> Iterator[Books]:
     """Books whose provider listens on loopback: this one's, or that of process ``namespace_of``."""
-    books = Books()
+    books = Books(slow_s)
     serving = provider_in_thread(books._answer)
     with _network_of(namespace_of):
         provider = serving.__enter__()  # a thread starts in the namespace of who started it

@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import json
 import random
 import secrets
 import signal
@@ -11,99 +12,125 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from faults.deck import Deck
 from faults.engines import Engine, open_private_engine, save_images
 from faults.episode import Ended, Episode, Ground, environment
-from faults.kills import ALL_BUT_ENGINE, Victim, plan_episode
+from faults.kills import ALL_BUT_ENGINE, Kill, Victim, read_kill
+from faults.order import arrange
 from faults.provider import open_books
-from faults.report import say, show, write_report
+from faults.report import Tally, say, show, write_report
 
 _REPOSITORY = Path(__file__).parents[2]
 CACHE = _REPOSITORY / ".pacabench" / "test-cache"
-_ENGINE_EACH = 4
+_ENGINE_EACH = 3
 """One episode in so many is on a private engine, where ``dockerd`` is a victim too."""
+_MORE_FOR_STEPS = 1.25
+"""So many times the kills that were asked for, where a step is missing."""
+_VIOLATED, _INCOMPLETE = 1, 2
 
 
-def victims_of(number: int, wanted: Sequence[Victim]) -> list[Victim]:
-    """Who may be killed in episode ``number``."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an episode is to suffer, and where."""
+
+    name: str
+    private: bool
+    live_restore: bool
+    kills: list[Kill]
+
+
+def plan(deck: Deck, number: int, options: argparse.Namespace, wanted: Sequence[Victim]) -> Plan:
+    """The next episode."""
+    name = f"faults-{options.seed}-{number}"
+    chance = random.Random(name)
     on_host = [victim for victim in wanted if victim is not Victim.ENGINE]
-    private = Victim.ENGINE in wanted and (not on_host or number % _ENGINE_EACH == 0)
-    return [*on_host, Victim.ENGINE] if private else on_host
+    private = Victim.ENGINE in wanted and (not on_host or number % _ENGINE_EACH == 1)
+    count = chance.randint(options.cases * 2 // 5, options.cases * 3 // 5)
+    dealt = deck.deal(wanted if private else on_host, count, alone=private)
+    return Plan(name, private, chance.random() < 0.5, arrange(chance, dealt))
+
+
+def read_plan(path: Path) -> Plan:
+    """One that an earlier soak wrote, under another name."""
+    written: dict[str, Any] = json.loads(path.read_text())
+    written["name"] += f"-{secrets.token_hex(2)}"
+    return Plan(**{**written, "kills": [read_kill(kill) for kill in written["kills"]]})
 
 
 @contextmanager
-def open_ground(path: Path, options: argparse.Namespace, *, seed: str) -> Iterator[Ground]:
-    """A private engine for this episode, with the images of this machine's."""
-    with tempfile.TemporaryDirectory(prefix="pbf-") as folder, ExitStack() as stack:
-        live_restore = random.Random(seed).random() < 0.5
-        engine = stack.enter_context(open_private_engine(Path(folder), live_restore=live_restore))
-        engine.load(path / "images.tar")
+def open_ground(path: Path, options: argparse.Namespace, planned: Plan) -> Iterator[Ground]:
+    """This machine's engine, or a private one with that one's images."""
+    with ExitStack() as stack:
+        engine = Engine()
+        if planned.private:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pbf-")))
+            private = open_private_engine(folder, live_restore=planned.live_restore)
+            engine = started = stack.enter_context(private)
+            started.load(path / "images.tar")
         yield Ground(path, engine, CACHE, options.cases, options.concurrency)
 
 
-def play(number: int, path: Path, options: argparse.Namespace, wanted: Sequence[Victim]) -> Ended:
-    """Episode ``number`` of a seed."""
-    seed = f"{options.seed}-{number}"
-    victims = victims_of(number, wanted)
-    kills = plan_episode(random.Random(seed), victims, cases=options.cases)
-    name = f"faults-{seed}"
-    with ExitStack() as stack:
-        if Victim.ENGINE in victims:
-            ground = stack.enter_context(open_ground(path, options, seed=seed))
-        else:
-            ground = Ground(path, Engine(), CACHE, options.cases, options.concurrency)
+def play(path: Path, options: argparse.Namespace, planned: Plan) -> Ended:
+    """One episode. Its plan is kept, for ``--again``."""
+    folder = path / planned.name
+    folder.mkdir(exist_ok=True)
+    (folder / "plan.json").write_text(json.dumps(asdict(planned), indent=2) + "\n")
+    with open_ground(path, options, planned) as ground:
         assert ground.engine is not None
-        books = stack.enter_context(open_books(ground.engine.namespace_of))
-        return Episode(name, kills, ground, books).play()
-
-
-def play_undisturbed(path: Path, options: argparse.Namespace) -> Ended:
-    """A run without a kill: the checks have to hold there too."""
-    ground = Ground(path, Engine(), CACHE, options.cases, options.concurrency)
-    with open_books() as books:
-        return Episode(f"faults-{options.seed}-calm", [], ground, books).play()
+        with open_books(ground.engine.namespace_of, slow_s=options.slow) as books:
+            return Episode(planned.name, planned.kills, ground, books).play()
 
 
 def play_all(path: Path, options: argparse.Namespace, wanted: Sequence[Victim]) -> Iterator[Ended]:
     """Episodes as they end, ``jobs`` at a time, until there were enough kills or a violation."""
+    deck = Deck(random.Random(options.seed), wanted)
     numbers, kills, over = itertools.count(1), 0, False
     with ThreadPoolExecutor(options.jobs) as pool:
         under_way: set[Future[Ended]] = set()
         while under_way or not over:
             while not over and len(under_way) < options.jobs:
-                under_way.add(pool.submit(play, next(numbers), path, options, wanted))
+                planned = plan(deck, next(numbers), options, wanted)
+                under_way.add(pool.submit(play, path, options, planned))
             done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-            for future in done:
-                ended = future.result()
+            for ended in (future.result() for future in done):
+                deck.take_back(ended.missed, ended.done)
                 kills += len(ended.done)
-                over |= kills >= options.kills or bool(ended.violations and not options.go_on)
+                enough = options.kills * (_MORE_FOR_STEPS if deck.outstanding else 1)
+                over |= kills >= enough or bool(ended.violations and not options.go_on)
                 yield ended
 
 
 def soak(options: argparse.Namespace) -> int:
-    """Play until there were enough kills; 1 if anything was violated."""
+    """Play until there were enough kills. 1: something was violated; 2: a step was never hit."""
     wanted = [Victim(name) for name in options.victims]
     path = options.keep or Path(tempfile.mkdtemp(prefix="pacabench-soak-"))
     path.mkdir(parents=True, exist_ok=True)
     say(f"seed {options.seed}; everything is kept in {path}")
-    started, played = time.monotonic(), [play_undisturbed(path, options)]
+    started = time.monotonic()
+    calm = Plan(f"faults-{options.seed}-calm", private=False, live_restore=False, kills=[])
+    played = [play(path, options, calm)]  # the checks have to hold without a kill too
     say(played[0])
     if Victim.ENGINE in wanted:
-        calm = path / played[0].name
-        save_images(calm, environment(CACHE), path / "images.tar")
-    if options.episode:
-        played.append(play(options.episode, path, options, wanted))
+        save_images(path / calm.name, environment(CACHE), path / "images.tar")
+    if options.again:
+        played.append(play(path, options, read_plan(options.again)))
         say(played[-1])
     elif options.go_on or not played[0].violations:
         for ended in play_all(path, options, wanted):
             played.append(ended)
             say(ended)
-            write_report(path, options.seed, played, time.monotonic() - started)
-    seconds = time.monotonic() - started
-    show(options.seed, played, seconds)
-    write_report(path, options.seed, played, seconds)
-    return int(any(one.violations for one in played))
+            tally = Tally(played, wanted)
+            write_report(path, options.seed, played, tally, time.monotonic() - started)
+    seconds, tally = time.monotonic() - started, Tally(played, wanted)
+    show(options.seed, played, tally, seconds)
+    write_report(path, options.seed, played, tally, seconds)
+    if any(one.violations for one in played):
+        return _VIOLATED
+    return _INCOMPLETE if tally.never and not options.again else 0
 
 
 def main() -> None:
@@ -112,10 +139,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make soak ARGS=...", description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", default=secrets.token_hex(3))
-    parser.add_argument("--episode", type=int, help="only this one of the seed")
-    parser.add_argument("--cases", type=int, default=16)
+    parser.add_argument("--again", type=Path, help="play the episode of this plan.json only")
+    parser.add_argument("--cases", type=int, default=24)
     parser.add_argument("--jobs", type=int, default=1, help="episodes at a time")
-    parser.add_argument("--concurrency", type=int, default=3)
+    parser.add_argument("--concurrency", type=int, default=4)
+    parser.add_argument("--slow", type=float, default=1.5, help="longest wait for an answer, s")
     parser.add_argument(
         "--victims",
         nargs="+",

@@ -84,3 +84,14 @@ OF_THE_AGENT = (
     Step.ANSWERED,
 )
 """While an attempt's own agent runs."""
+RECOVERY = frozenset({Step.SPOOL_FOUND, Step.SPOOL_SAVED, Step.SPOOL_TAKEN})
+"""Passed by a session that finds a dead one's sidecar, and the calls it noted."""
+OPENING = RECOVERY | {
+    Step.MANIFEST_ASIDE,
+    Step.SESSION_BEGUN,
+    Step.SIDECAR_READY,
+    Step.LANE_UP,
+}
+"""Before a session's first attempt. Lanes come up later too, where one was lost."""
+CLOSING = (Step.SIDECAR_LEAVES, Step.REST_REMOVED, Step.SESSION_ENDING, Step.SESSION_ENDED)
+"""Behind a session's last attempt."""

@@ -31,7 +31,7 @@ def play(tmp_path: Path, cache_dir: Path) -> Play:
 
 def assert_whole(ended: Ended, kills: Sequence[Kill]) -> None:
     assert ended.violations == []
-    assert ended.done == list(kills)
+    assert [hit.kill for hit in ended.done] == list(kills)
 
 
 STEPS = every_step("process")

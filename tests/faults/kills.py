@@ -32,7 +32,7 @@ class Kill:
     def __str__(self) -> str:
         if self.step is None:
             return f"{self.victim} after {self.delay_s:.1f} s"
-        return f"{self.victim} at passing {self.nth} of {self.step!r}"
+        return f"{self.victim} at passing {self.nth} of '{self.step}'"
 
 
 @dataclass(frozen=True, slots=True)

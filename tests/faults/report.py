@@ -80,7 +80,7 @@ class Tally:
     def pairs_never(self) -> list[str]:
         """Victims with a step at which it was never they who were killed."""
         return [
-            f"{victim} at {step!r}"
+            f"{victim} at '{step}'"
             for victim in self._wanted
             for step in STEPS_OF[victim]
             if not self._hit[victim, step]

@@ -14,6 +14,8 @@ from pathlib import Path
 from faults.kills import Kill
 from faults.steps import Step
 
+ENTRY = ("-m", "faults.entry")
+
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
@@ -53,7 +55,7 @@ class Session:
         self.go_on(first)
         with log.open("ab") as said:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "faults.entry", *arguments],
+                [sys.executable, *ENTRY, *arguments],
                 cwd=cwd,
                 env={**environ, "FAULTS_PIPES": f"{orders_out},{news_in}"},
                 pass_fds=[orders_out, news_in],

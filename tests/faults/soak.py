@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=24)
     parser.add_argument("--jobs", type=int, default=1, help="episodes at a time")
     parser.add_argument("--concurrency", type=int, default=4)
-    parser.add_argument("--slow", type=float, default=1.5, help="longest wait for an answer, s")
+    parser.add_argument("--slow", type=float, default=2.5, help="longest wait for an answer, s")
     parser.add_argument(
         "--victims",
         nargs="+",

@@ -25,10 +25,10 @@ import unittest.mock
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+from pacabench.durable import sync_file
 from pacabench.model import CaseResult
 from pacabench.store import RunStore
 from pacabench.store import journal as journal_module
-from pacabench.store.files import sync_file
 from pacabench.store.journal import Journal
 from pacabench.store.lines import encode
 from pacabench.testing.records import fake_key, fake_manifest, fake_metered, fake_result

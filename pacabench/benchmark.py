@@ -105,16 +105,19 @@ async def load_benchmark(
     *,
     revisions: Mapping[str, str] = MappingProxyType({}),
     sealed: bool = False,
+    allow_weak: bool = False,
 ) -> Benchmark:
     """Load everything that ``selection`` names, and check it before anything is started.
 
     ``revisions`` are the commits that an unfinished run's data sets were fetched at, by name.
-    ``sealed``: its providers are never asked, and need no key.
+    ``sealed``: its providers are never asked, and need no key. ``allow_weak``: data sets are
+    prepared also where the container does not hold what is promised.
     On cancellation a data set's ``prepare`` is killed.
 
     Raises:
         UsageError: no agent or data set of such a name.
         ConfigError, DatasetError: as they say.
+        SandboxUnavailableError: a ``prepare`` has no container, or one that does not hold.
     """
     config = loaded.config
     agent_configs = selected("agent", config.agents, selection.agents)
@@ -135,7 +138,12 @@ async def load_benchmark(
     }
     datasets = [
         await load_data(
-            item, loaded, listener, checks[item.name].take, revision=revisions.get(item.name)
+            item,
+            loaded,
+            listener,
+            checks[item.name].take,
+            revision=revisions.get(item.name),
+            allow_weak=allow_weak,
         )
         for item in dataset_configs
     ]

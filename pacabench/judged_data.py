@@ -106,11 +106,15 @@ async def load_data(
     seen: Callable[[Case], None],
     *,
     revision: str | None,
+    allow_weak: bool = False,
 ) -> Dataset:
     """Read a data set; ``seen`` gets each case. On cancellation its ``prepare`` is killed.
 
+    ``allow_weak``: that runs also in a container which does not hold what is promised.
+
     Raises:
         DatasetError: as :func:`~pacabench.datasets.load.load_dataset` says.
+        SandboxUnavailableError: ``prepare`` has no container, or one that does not hold.
     """
     if item.prepare is not None or is_fetched(item.source):
         listener(Preparing(f"data set {item.name}"))
@@ -129,7 +133,7 @@ async def load_data(
         revision=revision,
         tell=tell,
     )
-    place = with_containers(place, loaded, listener)
+    place = with_containers(place, loaded, listener, allow_weak=allow_weak)
     try:
         return await asyncio.to_thread(load_dataset, item, place, seen=seen)
     finally:

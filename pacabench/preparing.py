@@ -20,7 +20,8 @@ from pacabench.config.prepare import PrepareConfig
 from pacabench.datasets.base import Place, Prepared, Unprepared, printable
 from pacabench.datasets.command import locked
 from pacabench.datasets.narration import Narration
-from pacabench.errors import DatasetError, EngineUnreachableError, SandboxError
+from pacabench.durable import sync_directory, sync_tree
+from pacabench.errors import DatasetError, EngineUnreachableError, SandboxError, WeakSandboxError
 from pacabench.events import Listener
 from pacabench.left_files import Wanted, is_runnable, is_safe_name
 from pacabench.sandbox.base import SandboxAgent
@@ -44,6 +45,8 @@ class Contained:
     loaded: LoadedConfig
     listener: Listener
     loop: asyncio.AbstractEventLoop
+    allow_weak: bool = False
+    """Go on where the container does not hold what is promised of it."""
 
     def __call__(self, wanted: Unprepared, place: Place) -> Prepared:
         """See :data:`~pacabench.datasets.base.Contain`."""
@@ -72,7 +75,9 @@ class Contained:
                     "  It must write to $PACABENCH_DATASET_PATH; it ran in a container, and "
                     f"nothing else of what it writes is kept. {_ON_HOST}."
                 )
+            sync_tree(partial)  # else a power cut could leave the name, and empty files
             partial.replace(kept)
+            sync_directory(kept.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -103,6 +108,7 @@ class Contained:
                     cache_dir=self.loaded.cache_directory,
                     listener=self.listener,
                     hear=narration.feed,
+                    allow_weak=self.allow_weak,
                 ),
                 place.cancelled,
             )
@@ -110,6 +116,8 @@ class Contained:
             raise EngineUnreachableError(
                 f"dataset {wanted.name!r}: prepare runs in a container: {error}\n  {_ON_HOST}."
             ) from error
+        except WeakSandboxError as error:
+            raise WeakSandboxError(f"dataset {wanted.name!r}: {error}") from error
         except SandboxError as error:
             raise DatasetError(f"prepare cannot be run: {error}{_advice(str(error))}") from error
         narration.finish()
@@ -271,9 +279,11 @@ def resolve_preparers(loaded: LoadedConfig) -> list[SandboxAgent]:
     ]
 
 
-def with_containers(place: Place, loaded: LoadedConfig, listener: Listener) -> Place:
+def with_containers(
+    place: Place, loaded: LoadedConfig, listener: Listener, *, allow_weak: bool
+) -> Place:
     """``place`` with containers to prepare data in, where the configuration has them."""
     if loaded.config.sandbox.kind != "docker":
         return place
-    contained = Contained(loaded, listener, asyncio.get_running_loop())
+    contained = Contained(loaded, listener, asyncio.get_running_loop(), allow_weak)
     return replace(place, contain=contained)

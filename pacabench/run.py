@@ -62,13 +62,20 @@ async def start_run(
             refuse_other_cassette(cassette, store.manifest.cassette)
             pinned = store.manifest.dataset_revisions
             benchmark = await load_benchmark(
-                loaded, request.selection, listener, revisions=pinned, sealed=sealed
+                loaded,
+                request.selection,
+                listener,
+                revisions=pinned,
+                sealed=sealed,
+                allow_weak=allow_weak,
             )
             refuse_changes(store, benchmark, listener, accept=accept_changes)
             return await carry_out(
                 Job(store, benchmark, request.flags, frozenset(), listener, stop, allow_weak)
             )
-    benchmark = await load_benchmark(loaded, request.selection, listener, sealed=sealed)
+    benchmark = await load_benchmark(
+        loaded, request.selection, listener, sealed=sealed, allow_weak=allow_weak
+    )
     manifest = new_manifest(run_dir.name, benchmark, request.flags)
     if cassette is not None:
         record = await asyncio.to_thread(prepare, cassette, benchmark)
@@ -151,6 +158,7 @@ async def _go_on(
             listener,
             revisions=manifest.dataset_revisions,
             sealed=cassette is not None and cassette.mode == "replay",
+            allow_weak=allow_weak,
         )
         refuse_changes(store, benchmark, listener, accept=accept_changes)
         return await carry_out(

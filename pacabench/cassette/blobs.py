@@ -8,6 +8,7 @@ import secrets
 import sys
 from pathlib import Path
 
+from pacabench.durable import sync_directory
 from pacabench.errors import CassetteError, JournalError
 from pacabench.proxy.exchange import (
     MAX_EXCHANGE_BYTES,
@@ -15,7 +16,7 @@ from pacabench.proxy.exchange import (
     ExchangeError,
     decode_exchange,
 )
-from pacabench.store.files import file_error, read_regular, sync_directory, write_new
+from pacabench.store.files import file_error, read_regular, write_new
 
 if sys.version_info >= (3, 14):
     from compression import zstd

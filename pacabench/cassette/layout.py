@@ -15,15 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pacabench import __version__
 from pacabench.cassette.index import INDEX
+from pacabench.durable import sync_directory
 from pacabench.errors import CassetteError, JournalError
-from pacabench.store.files import (
-    file_error,
-    make_directory,
-    open_regular,
-    read_regular,
-    sync_directory,
-    write_new,
-)
+from pacabench.store.files import file_error, make_directory, open_regular, read_regular, write_new
 from pacabench.store.manifest import utc_now
 
 HEADER = "cassette.json"

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from pacabench.config.masking import mask
 from pacabench.datasets.base import Place, printable
 from pacabench.datasets.command import Ended, locked, run_command
+from pacabench.durable import sync_directory, sync_tree
 from pacabench.errors import DatasetError
 
 TIMEOUT_S = 3600.0
@@ -174,7 +175,9 @@ class _Repository:
             env = {"GIT_INDEX_FILE": str(Path(work) / "index"), "GIT_WORK_TREE": str(tree)}
             self._must("read-tree", commit, env=env)
             self._must("checkout-index", "--all", "--force", env=env)
+            sync_tree(tree)
             tree.rename(folder)
+            sync_directory(self._folder)
         return folder
 
     def _without_submodules(self, folder: Path) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from pacabench.datasets.base import Contain, Place, Unprepared, printable
 from pacabench.datasets.command import locked, run_command
 from pacabench.datasets.local import data_files
 from pacabench.datasets.narration import Narration
+from pacabench.durable import sync_directory, sync_tree
 from pacabench.errors import DatasetError
 
 
@@ -69,7 +70,9 @@ def prepared_copy(config: PrepareConfig, folder: Path, place: Place) -> Path:
                 shutil.rmtree(copy, ignore_errors=True)
                 shutil.copytree(folder, copy, symlinks=True)
                 _run(config, copy, place)
+                sync_tree(copy)
                 done.touch()
+                sync_directory(done.parent)
     except OSError as error:
         raise DatasetError(f"prepare: {error}") from error
     return copy

@@ -5,11 +5,11 @@ Where a file is expected, a symbolic link, a FIFO or a device is refused: an age
 """
 
 import errno
-import fcntl
 import os
 import stat
 from pathlib import Path
 
+from pacabench.durable import sync_directory, sync_file
 from pacabench.errors import JournalError
 
 _MODE = 0o644
@@ -91,18 +91,6 @@ def write_all(fd: int, content: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def sync_file(fd: int) -> None:
-    """Wait until the disk has what was written. macOS needs more than ``fsync`` for that."""
-    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
-    if full_sync is None:
-        os.fsync(fd)
-        return
-    try:
-        fcntl.fcntl(fd, full_sync)
-    except OSError:  # file systems that do not know it, such as network ones
-        os.fsync(fd)
-
-
 def make_directory(path: Path) -> None:
     """Make ``path`` and its parents where they are missing, durably.
 
@@ -114,19 +102,6 @@ def make_directory(path: Path) -> None:
     make_directory(path.parent)
     path.mkdir(exist_ok=True)
     sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Wait until the disk has the names in ``path``: what was created, renamed, removed."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        # Some file systems cannot sync a directory and say so; there is nothing more to do there.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(fd)
 
 
 def file_error(verb: str, path: Path, error: OSError) -> JournalError:

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from pacabench.store.files import read_regular, replace_file, sync_directory, write_new
+from pacabench.durable import sync_directory
+from pacabench.store.files import read_regular, replace_file, write_new
 from pacabench.store.manifest import Manifest, encode_manifest
 from pacabench.store.reader import CALLS, EGRESS, RESULTS
 

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from pacabench.durable import sync_file
 from pacabench.errors import JournalError
-from pacabench.store.files import file_error, open_regular, sync_file, write_all
+from pacabench.store.files import file_error, open_regular, write_all
 from pacabench.store.lines import seal
 
 

@@ -17,9 +17,10 @@ from pathlib import Path
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from pacabench.durable import sync_file
 from pacabench.errors import RunLockedError
 from pacabench.owner import Owner, current_owner, is_alive
-from pacabench.store.files import file_error, open_regular, sync_file, write_all
+from pacabench.store.files import file_error, open_regular, write_all
 
 _FILE = "lock"
 _PATIENCE_S = 0.5

@@ -11,18 +11,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from pacabench.call_facts import MeteredFacts
+from pacabench.durable import sync_directory
 from pacabench.egress import CaseEgress
 from pacabench.errors import JournalError, UsageError
 from pacabench.figures import FiguresByGroup
 from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall, Verdict
 from pacabench.owner import Owner, current_owner
 from pacabench.store.commit import GroupCommit
-from pacabench.store.files import (
-    file_error,
-    make_directory,
-    sync_directory,
-    write_new,
-)
+from pacabench.store.files import file_error, make_directory, write_new
 from pacabench.store.furnish import furnish
 from pacabench.store.journal import Journal
 from pacabench.store.left import FOLDER as LEFT

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pacabench.durable import sync_directory
 from pacabench.egress import EgressRecord
 from pacabench.errors import JournalError
 from pacabench.model import CallRecord
 from pacabench.proxy.spool import parse_egress, parse_spool
-from pacabench.store.files import file_error, open_regular, sync_directory
+from pacabench.store.files import file_error, open_regular
 
 _FOLDER = "spool"
 

@@ -6,15 +6,15 @@ those that are wanted out when its container is gone.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pacabench.aio import finish
 from pacabench.config.prepare import PrepareConfig
 from pacabench.config.schema import AgentConfig, SandboxConfig
-from pacabench.errors import SandboxError
-from pacabench.events import Listener
+from pacabench.errors import SandboxError, SandboxUnavailableError, WeakSandboxError
+from pacabench.events import Listener, Notice
 from pacabench.left_files import Wanted
 from pacabench.owner import current_owner
 from pacabench.sandbox.base import SandboxAgent
@@ -27,7 +27,9 @@ from pacabench.sandbox.docker.images.sidecar import ensure_sidecar_image
 from pacabench.sandbox.docker.images.steps import proxy_arguments
 from pacabench.sandbox.docker.keeper import Keeper, KeeperRecipe, open_keeper
 from pacabench.sandbox.docker.labels import Role, RunLabels
+from pacabench.sandbox.docker.probe import PROBE_WITHIN_S, probe_command, read_probe
 from pacabench.sandbox.docker.profile import PREPARE_UID, prepare_container
+from pacabench.sandbox.docker.promises import broken_promises_of_prepare
 from pacabench.sandbox.docker.sandbox import maps_users
 from pacabench.sandbox.docker.sweep import remove_session, sweep
 from pacabench.sandbox.kept import KeeperError, save
@@ -36,6 +38,7 @@ AREA = "/work"
 PROJECT = "project"
 """Below :data:`AREA`: the directory that the command runs in."""
 _ENDS_WITHIN_S = 30.0
+_SHOWN_BYTES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +73,17 @@ async def run_preparation(
     cache_dir: Path,
     listener: Listener,
     hear: Callable[[bytes], None],
+    allow_weak: bool = False,
 ) -> Ran:
     """Run the command; where it ends well, what is wanted is in the directory ``into`` on return.
 
-    ``hear`` gets its output as it comes. Cancelled, it leaves nothing on the engine.
+    A container of the same form looks around first: what an engine does not keep from it, it would
+    not keep from the command. ``hear`` gets its output as it comes. Cancelled, it leaves nothing on
+    the engine.
 
     Raises:
         EngineUnreachableError: no engine answers.
+        WeakSandboxError: the engine does not keep a promise, and the user did not allow that.
         ImageError: its image cannot be made.
         SandboxError: it cannot be run, or its files not be taken.
         OSError: a file cannot be read or written.
@@ -101,8 +108,10 @@ async def run_preparation(
             keeper = await open_keeper(engine, recipe)
             try:
                 await keeper.put(preparation.files)
-                body = _body(preparation, image.id, keeper.volume, labels.of(Role.PREPARE))
-                ran = await _run(engine, preparation, body, hear)
+                place = _Place(keeper.volume, labels.of(Role.PREPARE))
+                weak = await _probe(engine, preparation, recipe.image, place, info)
+                _judge(weak, listener, allowed=allow_weak)
+                ran = await _run(engine, preparation, _body(preparation, image.id, place), hear)
                 if ran.end is None or ran.end.exit_code:
                     return ran
                 return Ran(ran.end, await _take(keeper, preparation.wanted, into))
@@ -126,9 +135,57 @@ def image_of(
     )
 
 
-def _body(
-    preparation: Preparation, image: str, volume: str, labels: Mapping[str, str]
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a preparation's containers are."""
+
+    volume: str
+    labels: Mapping[str, str]
+
+
+async def _probe(
+    engine: Engine,
+    preparation: Preparation,
+    image: str,
+    place: _Place,
+    info: Mapping[str, Any],
+) -> list[str]:
+    """What the command could do that is promised not to be; ``image`` is ours.
+
+    Raises:
+        SandboxUnavailableError: it cannot be found out.
+    """
+    said = bytearray()
+    looking = replace(
+        preparation,
+        config=preparation.config.model_copy(update={"timeout_seconds": PROBE_WITHIN_S}),
+    )
+    body = {**_body(looking, image, place), "Entrypoint": probe_command()}
+    try:
+        ran = await _run(engine, looking, body, said.extend)
+    except SandboxError as error:
+        raise SandboxUnavailableError(f"prepare's sandbox could not be probed: {error}") from error
+    found = read_probe(bytes(said))
+    if found is None or ran.end is None or ran.end.exit_code:
+        raise SandboxUnavailableError(
+            "prepare's sandbox could not be probed: the probe said nothing usable "
+            f"({bytes(said[-_SHOWN_BYTES:])!r})"
+        )
+    return broken_promises_of_prepare(found, preparation.config, str(info.get("KernelVersion")))
+
+
+def _judge(weak: Sequence[str], listener: Listener, *, allowed: bool) -> None:
+    if weak and not allowed:
+        raise WeakSandboxError(
+            f"this engine does not keep what the sandbox promises: {'; '.join(weak)}. A prepare "
+            "that you do not trust must not run here: update the engine or use another one. For "
+            "one that you do trust, --allow-weak-sandbox goes on"
+        )
+    for promise in weak:
+        listener(Notice("danger", f"not held as promised (prepare): {promise}"))
+
+
+def _body(preparation: Preparation, image: str, place: _Place) -> dict[str, Any]:
     config = preparation.config
     online = proxy_arguments() if config.network == "engine" else {}
     env = {
@@ -143,11 +200,11 @@ def _body(
         image=image,
         command=["/bin/sh", "-c", f"exec 2>&1\n{config.command}"],
         env=env,
-        volume=volume,
+        volume=place.volume,
         area=AREA,
         work_dir=f"{AREA}/{PROJECT}",
         config=config,
-        labels=labels,
+        labels=place.labels,
     )
 
 

@@ -215,7 +215,10 @@ def run_from(folder: str) -> None:
     program = Path(folder, "program")
     program.write_text("#!/bin/true\n")
     program.chmod(0o700)
-    os.waitpid(os.posix_spawn(program, [str(program)], {}), 0)
+    try:
+        os.waitpid(os.posix_spawn(program, [str(program)], {}), 0)
+    finally:
+        program.unlink()  # the directory may be one that somebody works in later
 
 
 def make_device() -> None:

@@ -6,7 +6,7 @@ they do not know: ``probe.py`` checks the effects.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pacabench.config.prepare import PrepareConfig
@@ -74,6 +74,15 @@ PROFILES: Mapping[SandboxProfile, Profile] = {
         shm_bytes=256 * 1024**2,
     ),
 }
+
+
+PREPARE_PROFILE = replace(PROFILES["strict"], noexec_tmp=False)
+"""Of commands that make data sets: they may build what they need in /tmp."""
+
+
+def memory_of_prepare(config: PrepareConfig) -> int:
+    """What it writes to its volume is charged to it."""
+    return config.memory + config.size
 
 
 def profile_of(limits: SandboxConfig) -> Profile:
@@ -228,8 +237,7 @@ def prepare_container(
     labels: Mapping[str, str],
 ) -> dict[str, Any]:
     """A data set's ``prepare``: as an agent under ``strict``, and with no network by default."""
-    # What it writes to the volume is charged to it.
-    memory = config.memory + config.size
+    memory = memory_of_prepare(config)
     offline = {"NetworkMode": "none", "Dns": ["127.0.0.1"], "DnsSearch": ["."]}
     return {
         **_common(image, command, labels),
@@ -238,7 +246,7 @@ def prepare_container(
         "Env": [f"{name}={value}" for name, value in env.items()],
         "User": f"{PREPARE_UID}:{PREPARE_UID}",
         "HostConfig": {
-            **_locked_down(),
+            **_locked_down(PREPARE_PROFILE),
             **(offline if config.network == "none" else {"NetworkMode": "default"}),
             "Mounts": [_volume(volume, area)],
             "Tmpfs": {"/tmp": _tmpfs(config.size, uid=PREPARE_UID, mode="1777", flags="exec")},  # noqa: S108 - inside the container

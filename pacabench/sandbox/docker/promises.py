@@ -13,8 +13,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pacabench.config.prepare import PrepareConfig
 from pacabench.config.schema import SandboxConfig
-from pacabench.sandbox.docker.profile import WORK_DIR, Profile, most_inodes, profile_of
+from pacabench.sandbox.docker.profile import (
+    PREPARE_PROFILE,
+    PREPARE_UID,
+    WORK_DIR,
+    Profile,
+    memory_of_prepare,
+    most_inodes,
+    profile_of,
+)
 
 Found = Mapping[str, Any]
 
@@ -45,9 +54,31 @@ def broken_promises(
     ``uid`` is the lane's, ``host_kernel`` the release of the engine's machine.
     """
     profile = profile_of(limits)
-    checks = [
-        _network(found),
-        _names(found),
+    lane = [_network(found), _lane(found), _names(found)]
+    return _sentences(lane, _whole(found, profile, limits, uid=uid, host_kernel=host_kernel))
+
+
+def broken_promises_of_prepare(found: Found, config: PrepareConfig, host_kernel: str) -> list[str]:
+    """As :func:`broken_promises`, of the container of a data set's ``prepare``.
+
+    It has no lane. With ``network: engine`` where it gets to is the user's own wish.
+    """
+    limits = SandboxConfig(
+        memory=memory_of_prepare(config),
+        cpus=config.cpus,
+        pids=config.pids,
+        tmp_size=config.size,
+    )
+    network = [_network(found), _names(found)] if config.network == "none" else []
+    whole = _whole(found, PREPARE_PROFILE, limits, uid=PREPARE_UID, host_kernel=host_kernel)
+    return [sentence.replace("an agent", "prepare") for sentence in _sentences(network, whole)]
+
+
+def _whole(
+    found: Found, profile: Profile, limits: SandboxConfig, *, uid: int, host_kernel: str
+) -> list[Iterator[str]]:
+    """All but what it is told of the network."""
+    return [
         _identity(found, profile, uid),
         _calls(found, profile, host_kernel),
         _tmpfs(found, profile, limits),
@@ -57,7 +88,10 @@ def broken_promises(
         _guest_limits(found, limits) if profile.own_kernel else _limits(found, limits),
         _rlimits(found, limits),
     ]
-    return [sentence for check in checks for sentence in _as_far_as_found(check)]
+
+
+def _sentences(*checks: list[Iterator[str]]) -> list[str]:
+    return [text for some in checks for check in some for text in _as_far_as_found(check)]
 
 
 def _as_far_as_found(check: Iterator[str]) -> Iterator[str]:
@@ -76,6 +110,9 @@ def _network(found: Found) -> Iterator[str]:
     for address, outcomes in found["elsewhere"].items():
         if not _UNREACHABLE.issuperset(outcomes):
             yield f"an agent can send to {address} ({outcomes})"
+
+
+def _lane(found: Found) -> Iterator[str]:
     if found["proxy"] not in _HTTP_ERRORS:
         yield f"the proxy does not answer in a lane ({found['proxy']})"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import docker
 from docker.errors import APIError
 
+from pacabench.durable import sync_directory
 from pacabench.errors import SandboxError
 from pacabench.events import Listener, Notice, Preparing
 from pacabench.proxy.control import ORPHAN_GRACE_S
@@ -20,7 +21,6 @@ from pacabench.sandbox.docker.leftovers import LeftContainer, Leftover, find_lef
 from pacabench.sandbox.docker.sidecar_network import remove_network
 from pacabench.sandbox.docker.spool import fetch_spool
 from pacabench.sandbox.docker.volume import remove_volume
-from pacabench.store.files import sync_directory
 
 _ORPHAN_ENDS_WITHIN_S = ORPHAN_GRACE_S + 10.0
 _OWN_HELPERS = {Role.SIDECAR, Role.LANE, Role.KEEPER}

@@ -7,15 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pacabench.durable import sync_directory, sync_file
 from pacabench.errors import JournalError
-from pacabench.store.files import (
-    make_directory,
-    read_regular,
-    replace_file,
-    sync_directory,
-    sync_file,
-    write_new,
-)
+from pacabench.store.files import make_directory, read_regular, replace_file, write_new
 
 
 class TestSyncFile:

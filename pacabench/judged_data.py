@@ -40,10 +40,11 @@ async def load_judged(
     desk: Desk,
     evaluator: EvaluatorConfig | None,
     revisions: Mapping[str, str],
+    allow_weak: bool = False,
 ) -> dict[str, JudgedData]:
     """Data sets and evaluators alone, without any agent; ``evaluator`` in place of their own.
 
-    Evaluators find on ``desk`` what they need.
+    Evaluators find on ``desk`` what they need. ``allow_weak`` is as for :func:`load_data`.
 
     Raises:
         UsageError: no data set of such a name.
@@ -55,7 +56,9 @@ async def load_judged(
         judge = make_evaluator(config, loaded.project, desk)
         check = CaseCheck(judge)
         revision = revisions.get(item.name)
-        dataset = await load_data(item, loaded, lambda _: None, check.take, revision=revision)
+        dataset = await load_data(
+            item, loaded, lambda _: None, check.take, revision=revision, allow_weak=allow_weak
+        )
         check.finish()
         found[item.name] = JudgedData(dataset, judge, config)
     return found

@@ -25,7 +25,7 @@ from pacabench.errors import DatasetError, EngineUnreachableError, SandboxError,
 from pacabench.events import Listener
 from pacabench.left_files import Wanted, is_runnable, is_safe_name
 from pacabench.sandbox.base import SandboxAgent
-from pacabench.sandbox.docker.images.requirements import requirement_files
+from pacabench.sandbox.docker.images.requirements import requirements_content
 from pacabench.sandbox.docker.images.source import exactly, scan_source
 
 _LAYOUT = "2"
@@ -227,9 +227,8 @@ def _key(wanted: Unprepared, given: _Given, loaded: LoadedConfig) -> str:
     settings = (config.command, config.image or "", config.network, sorted(config.env.items()))
     content = hashlib.sha256(repr((_LAYOUT, settings, given.data, given.patterns)).encode())
     requirements = _requirements(config, loaded)
-    texts = requirement_files(requirements) if requirements is not None else {}
-    for text in texts.values():
-        content.update(hashlib.sha256(text.encode()).digest())
+    if requirements is not None:
+        content.update(requirements_content(requirements).encode())
     for name, path in given.files:
         content.update(f"{name}\0{is_runnable(path):d}".encode(errors="surrogateescape"))
         if path is not None:

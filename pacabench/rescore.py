@@ -79,6 +79,7 @@ async def rescore(
         desk=desk,
         evaluator=request.evaluator,
         revisions=manifest.dataset_revisions,
+        allow_weak=request.allow_weak,
     )
     datasets = {name: item.dataset for name, item in data.items()}
     refuse_changed(datasets, manifest.dataset_hashes)

@@ -2,109 +2,24 @@
 
 import asyncio
 import json
-import secrets
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
+from prepares import CONFIG, Project, left
 
-from pacabench.config.load import load_config
-from pacabench.datasets.base import Dataset
 from pacabench.errors import DatasetError, EngineUnreachableError
-from pacabench.events import Event, Notice
-from pacabench.judged_data import load_data
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
-
-CONFIG = """\
-name: x
-config: {{cache_directory: cache}}
-agents: [{{name: a, command: c}}]
-datasets:
-  - {{name: {name}, source: {source}, prepare: {prepare}{more}}}
-"""
-MAKE = r"""import json, os, socket, sys
-path = os.environ["PACABENCH_DATASET_PATH"]
-raw = open("raw/words.txt").read().split()
-reached = []
-try:
-    socket.create_connection(("172.17.0.1", 22), 2)
-    reached.append("host")
-except OSError as error:
-    reached.append(error.errno)
-with open("/proc/self/status") as status:
-    told = ("CapEff", "NoNewPrivs", "Seccomp:")
-    rights = [line.split()[1] for line in status if line.startswith(told)]
-seen = sorted(name for name in os.listdir(".") if not name.startswith("cache"))
-os.makedirs(os.path.dirname(path), exist_ok=True)
-os.makedirs("beside", exist_ok=True)
-open("beside/picture", "w").write("from inside")
-print("making", len(raw), "rows \x1b[31m", flush=True)
-with open(path, "w") as rows:
-    for word in raw:
-        facts = {"input": word, "uid": os.getuid(), "reached": reached, "rights": rights,
-                 "seen": seen, "secret": os.environ.get("SECRET"), "f": "picture"}
-        rows.write(json.dumps(facts) + "\n")
-os.symlink("/etc/passwd", "beside/link")
-"""
-SECRET = "the-users-own-key"
-
-
-class Project:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.said: list[str] = []
-        self.name = f"d-{secrets.token_hex(4)}"
-        self.began = asyncio.Event()
-        (folder / "raw").mkdir()
-        (folder / "raw" / "words.txt").write_text("one two\n")
-        (folder / "make.py").write_text(MAKE)
-        (folder / ".env").write_text(f"SECRET={SECRET}\n")
-
-    def load(
-        self, prepare: Any = "python make.py", source: str = "data/x.jsonl", more: str = ""
-    ) -> Dataset:
-        text = CONFIG.format(name=self.name, source=source, prepare=json.dumps(prepare), more=more)
-        (self.folder / "pacabench.yaml").write_text(text)
-        return asyncio.run(self._load())
-
-    async def _load(self) -> Dataset:
-        loaded = load_config(self.folder / "pacabench.yaml", environ={})
-        (item,) = loaded.config.datasets
-        return await load_data(item, loaded, self._hear, lambda _: None, revision=None)
-
-    def _hear(self, event: Event) -> None:
-        if isinstance(event, Notice):
-            self.said.append(event.text)
-            if event.text.endswith("prepare: began"):
-                self.began.set()
-
-    def ran(self) -> int:
-        return sum("prepare runs in a container" in text for text in self.said)
 
 
 @pytest.fixture
 def project(tmp_path: Path, cache_dir: Path) -> Project:
     (tmp_path / "cache").symlink_to(cache_dir)
     return Project(tmp_path)
-
-
-def left(project: Project) -> list[str]:
-    """Containers and volumes of the project's prepares."""
-    client = docker.from_env(timeout=60)
-    try:
-        wanted = {"label": f"pacabench.run=prepare of {project.name}"}
-        volumes = client.api.volumes(filters=wanted).get("Volumes") or ()
-        return [
-            *(item["Id"] for item in client.api.containers(all=True, filters=wanted)),
-            *(item["Name"] for item in volumes),
-        ]
-    finally:
-        client.close()
 
 
 def test_it_is_held_and_its_data_are_kept_below_the_cache(project: Project) -> None:
@@ -199,7 +114,7 @@ def test_of_a_repository_it_changes_a_copy(
 
 def test_stopped_it_leaves_nothing(project: Project) -> None:
     async def stop() -> None:
-        loading = asyncio.create_task(project._load())
+        loading = asyncio.create_task(project.load_here())
         await project.began.wait()
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)

@@ -232,3 +232,46 @@ class TestSubmodules:
         repository.commit(self.MODULES, ".gitmodules")
         with pytest.raises(DatasetError, match="lies in the submodule third/party"):
             open_set(f"git:file://{repository.folder}#third/party/test.jsonl")
+
+
+class TestPowerCut:
+    """What has its name in the cache is on disk: nothing counts that a power cut could empty."""
+
+    @pytest.fixture
+    def order(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        found: list[str] = []
+        rename, touch = Path.rename, Path.touch
+
+        def note_rename(path: Path, target: Path) -> Path:
+            found.append("named")
+            return rename(path, target)
+
+        def note_touch(path: Path, *more: object) -> None:
+            found.append("named")
+            touch(path)
+
+        monkeypatch.setattr(
+            os, "fsync", lambda fd: found.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+        )
+        monkeypatch.setattr(Path, "rename", note_rename)
+        monkeypatch.setattr(Path, "touch", note_touch)
+        return found
+
+    def test_of_a_checkout(self, open_set: Open, repository: Repository, order: list[str]) -> None:
+        repository.commit('{"input": 1}\n')
+        open_set(f"git:{repository.folder}#test.jsonl")
+        before, after = order[: order.index("named")], order[order.index("named") :]
+        assert before[-2:] == ["test.jsonl", "tree"]
+        assert after[1].startswith("data-")
+
+    def test_of_a_copy_that_is_prepared(
+        self, open_set: Open, repository: Repository, order: list[str]
+    ) -> None:
+        repository.commit('{"input": 1}\n')
+        command = "cp $PACABENCH_DATASET_PATH/test.jsonl $PACABENCH_DATASET_PATH/more.jsonl"
+        open_set(
+            f"git:{repository.folder}#more.jsonl", prepare={"command": command, "where": "host"}
+        )
+        done = len(order) - 1 - order[::-1].index("named")
+        assert "more.jsonl" in order[:done]
+        assert order[done + 1 :] == ["prepared"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pacabench.durable import sync_directory, sync_file
+from pacabench.durable import sync_directory, sync_file, sync_tree
 from pacabench.errors import JournalError
 from pacabench.store.files import make_directory, read_regular, replace_file, write_new
 
@@ -118,3 +118,31 @@ class TestErrors:
             write_new(tmp_path / "x", b"content")
         assert os.strerror(code) in str(raised.value)
         assert str(tmp_path / "x") in str(raised.value)
+
+
+class TestTree:
+    @pytest.fixture
+    def tree(self, tmp_path: Path) -> Path:
+        root = tmp_path / "tree"
+        (root / "inner").mkdir(parents=True)
+        (root / "one").write_text("1")
+        (root / "inner" / "two").write_text("2")
+        (root / "link").symlink_to(tmp_path / "elsewhere")
+        os.mkfifo(root / "pipe")
+        return root
+
+    def test_every_file_is_synced_and_each_directory_after_what_is_in_it(
+        self, tree: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: list[str] = []
+        monkeypatch.setattr(
+            os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+        )
+        sync_tree(tree)
+        assert sorted(synced) == ["inner", "one", "tree", "two"]
+        assert synced.index("two") < synced.index("inner") < synced.index("tree")
+        assert synced[-1] == "tree"
+
+    def test_what_cannot_be_read_is_an_error(self, tree: Path) -> None:
+        with pytest.raises(OSError, match="nowhere"):
+            sync_tree(tree / "nowhere")

@@ -124,15 +124,19 @@ def requirements_step(
     Raises:
         ImageError: the file, or one that it includes, cannot be read.
     """
-    content = _content(path)
+    content = requirements_content(path)
     parts = [read_resource(name) for name in (_WHEELS, _PIP, _ADD_SITE)] + [online_key()]
     offline = [network] if network is not None else []
     key = content_key(before, *parts, content, user or "", *offline)
     return RequirementsStep(key, path, content, user, network)
 
 
-def _content(path: Path) -> str:
-    """Stands for the file, what it includes, and the wheels in the project that they name."""
+def requirements_content(path: Path) -> str:
+    """Stands for the file, what it includes, and the wheels in the project that they name.
+
+    Raises:
+        ImageError: one of the files cannot be read.
+    """
     parts: list[str | bytes] = []
     folder = path.resolve().parent
     for name, text in requirement_files(path).items():

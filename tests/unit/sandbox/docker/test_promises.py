@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from pacabench.config.prepare import PrepareConfig
 from pacabench.config.schema import SandboxConfig
 from pacabench.sandbox.docker.probe_script import CALLS, SOCKETS
-from pacabench.sandbox.docker.promises import broken_promises
+from pacabench.sandbox.docker.profile import PREPARE_UID
+from pacabench.sandbox.docker.promises import broken_promises, broken_promises_of_prepare
 
 MIB = 1024**2
 UID = 51520
@@ -250,3 +252,53 @@ def test_nor_is_what_it_said_in_another_form() -> None:
     )
     assert all("did not find out" in sentence for sentence in broken)
     assert broken
+
+
+class TestPrepare:
+    """The container that a data set is prepared in: held as ``strict``, with no lane."""
+
+    SIZE, MEMORY = 256 * MIB, 1792 * MIB
+
+    def broken(self, network: str = "none", **changes: Any) -> list[str]:
+        found = copy.deepcopy(HELD) | {"proxy": "refused", "run_from_tmp": "done"}
+        found |= {"uid": PREPARE_UID, "gid": PREPARE_UID}
+        found["status"]["Groups"] = str(PREPARE_UID)
+        config = PrepareConfig.model_validate(
+            {"command": "x", "network": network, "size": self.SIZE, "memory": self.MEMORY}
+        )
+        return broken_promises_of_prepare(found | changes, config, "6.1.0-host")
+
+    def test_an_engine_that_holds_breaks_nothing(self) -> None:
+        assert self.broken() == []
+
+    def test_with_the_engines_network_it_is_there(self) -> None:
+        there: dict[str, Any] = {
+            "interfaces": ["eth0", "lo"],
+            "routes": ["eth0 00000000"],
+            "elsewhere": {"10.0.0.1": ["done", "done"]},
+            "resolv_conf": "nameserver 10.0.0.53\n",
+        }
+        assert self.broken("engine", **there) == []
+        said = " ".join(self.broken("none", **there))
+        assert "prepare has network interfaces besides loopback" in said
+        assert "prepare can send to 10.0.0.1" in said
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"uid": 0}, "prepare runs as 0:65531"),
+            ({"root": {"read_only": False}}, "the root file system is writable"),
+            ({"work": {**ROOM, "bytes": 10**12}}, "the work directory is not bounded"),
+            ({"make_device": "done"}, "prepare can make device files"),
+            ({"engine_socket": True}, "prepare sees the engine's socket"),
+            ({"rlimits": {"nofile": 4096, "core": 0, "fsize": 0}}, "file sizes are not limited"),
+        ],
+    )
+    def test_each_promise_alone(self, change: dict[str, Any], said: str) -> None:
+        (sentence,) = self.broken(**change)
+        assert said in sentence
+
+    def test_its_memory_is_what_it_asked_for_and_its_files(self) -> None:
+        limits = HELD["limits"]
+        more = {**limits, "memory": str(2048 * MIB + 1), "memory_and_swap": str(2048 * MIB)}
+        assert self.broken(limits=more) == [f"memory is not limited ({2048 * MIB + 1})"]

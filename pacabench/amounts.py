@@ -81,6 +81,11 @@ class Ceiling:
         pico = None if limits.usd is None else pico_of(limits.usd)
         return cls(limits.calls, limits.tokens, pico)
 
+    @property
+    def limits_tokens(self) -> bool:
+        """By their number or by what they cost."""
+        return self.tokens is not None or self.pico is not None
+
     def holds(self, amount: Amount) -> bool:
         """``amount`` is within."""
         return not self.passed_by(amount)

@@ -219,6 +219,11 @@ class CallRecord(Billing):
     reserved_tokens: int | None = None
     """What a budget had set aside for it; None where none had to be asked."""
     reserved_usd: float | None = None
+    output_limit: int | None = None
+    """What the proxy limited each answer of it to, for the sake of a budget: the request set no
+    limit. None also where the provider did not take it."""
+    is_cut: bool = False
+    """It ended there; or the provider took no limit, and the budget had no room without one."""
     count: int = 1
     """More than 1: so many were denied after those that have a record each."""
 

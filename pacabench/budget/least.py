@@ -14,6 +14,7 @@ from pacabench.config.schema import BenchmarkConfig
 from pacabench.errors import ConfigError
 from pacabench.pricing import Pricer
 from pacabench.proxy.ceilings import TEMPLATE_TOKENS
+from pacabench.proxy.output import LEAST_OUTPUT
 
 LEAST_TOKENS = TEMPLATE_TOKENS + len("{}")
 
@@ -27,7 +28,7 @@ def check_least(
         ConfigError: a budget refuses every call.
     """
     notices = []
-    default = config.budget.default_max_output
+    least_output = min(config.budget.default_max_output, LEAST_OUTPUT)
     for key, limits, agents in _scopes(budgets):
         least = _least_pico(config, agents, pricer, providers, 0)
         if limits.tokens is not None and limits.tokens < LEAST_TOKENS:
@@ -40,15 +41,14 @@ def check_least(
             raise ConfigError(
                 f"{key}.usd: {limits.usd:g} dollars serve no call{needs}. Raise it, or take it out."
             )
-        usual = _least_pico(config, agents, pricer, providers, default)
+        usual = _least_pico(config, agents, pricer, providers, least_output)
         small_usd = limits.usd is not None and usual and pico_of(limits.usd) < usual
-        small_tokens = limits.tokens is not None and limits.tokens < LEAST_TOKENS + default
+        small_tokens = limits.tokens is not None and limits.tokens < LEAST_TOKENS + least_output
         if small_usd or small_tokens:
             what = "usd" if small_usd else "tokens"
             notices.append(
                 f"{key}.{what} has no room for a call without a limit of its output, which "
-                f"reserves {default:,} tokens for it (budget.default_max_output): such calls "
-                "will be refused"
+                f"reserves at least {least_output:,} tokens for it: such calls will be refused"
             )
     return notices
 

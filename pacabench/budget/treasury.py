@@ -6,13 +6,14 @@ many calls come at once, they cannot spend more than is there.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
 from pacabench.amounts import NOTHING, Amount, Ceiling, charge_of, pico_of, reserve_of
 from pacabench.budget.book import Account, Book
 from pacabench.budget.wording import (
     about,
+    cut_off,
     no_bound,
     no_room,
     over_used,
@@ -61,6 +62,14 @@ class _Scoped(Account):
 _Asked: TypeAlias = Sequence[_Scoped]
 
 
+class _Limit(NamedTuple):
+    """What a call's output is limited for."""
+
+    account: _Scoped
+    is_narrowed: bool
+    """The account had no room for what calls are given otherwise."""
+
+
 @dataclass(slots=True)
 class Treasury:
     """The accounts of the run, of each agent, and of each attempt under way.
@@ -83,6 +92,8 @@ class Treasury:
     _under_way: dict[str, set[str]] = field(default_factory=dict, init=False)
     """Attempt to its calls that were asked for and are not settled."""
     _refusals: dict[str, OverBudget] = field(default_factory=dict, init=False)
+    _limits: dict[str, _Limit] = field(default_factory=dict, init=False)
+    """Of calls that are under way, by id."""
     _spent: dict[str | None, str] = field(default_factory=dict, init=False)
     _over_used: set[str] = field(default_factory=set, init=False)
 
@@ -144,6 +155,7 @@ class Treasury:
         """
         for call_id in self._under_way.pop(attempt_id, ()):
             self._book.settle(call_id, (), NOTHING)
+            self._limits.pop(call_id, None)
         self._of_attempt.pop(attempt_id, None)
         self._refusals.pop(attempt_id, None)
 
@@ -168,23 +180,60 @@ class Treasury:
     async def _rule(self, ask: Ask, accounts: _Asked, pricer: Pricer) -> Ruling:
         if not accounts:
             return Ruling(ask.call_id, "The attempt is over; no further calls are taken.")
-        amount = self._most_of(ask, accounts, pricer)
-        if isinstance(amount, OverBudget):
-            self._refusals.setdefault(ask.attempt_id, amount)
-            return Ruling(ask.call_id, amount.why)
+        self._under_way.setdefault(ask.attempt_id, set()).add(ask.call_id)
+        narrowed_for: _Scoped | None = None
+        while True:
+            amount = self._most_of(ask, accounts, pricer)
+            if isinstance(amount, OverBudget):
+                self._refusals.setdefault(ask.attempt_id, amount)
+                return Ruling(ask.call_id, amount.why)
+            refusing = await self._decided(ask.call_id, accounts, amount)
+            if refusing is None:
+                return self._granted(ask, accounts, amount, narrowed_for)
+            narrower = self._narrowed(ask, accounts, pricer)
+            if narrower is None:
+                return Ruling(ask.call_id, self._refuse(ask, refusing, accounts, pricer))
+            ask, narrowed_for = narrower, narrowed_for or refusing
+
+    async def _decided(self, call_id: str, accounts: _Asked, amount: Amount) -> _Scoped | None:
+        """Who refuses ``amount``; None once it is reserved."""
         decided: asyncio.Future[Account | None] = asyncio.get_running_loop().create_future()
 
         def decide(refusing: Account | None) -> None:
             if not decided.done():
                 decided.set_result(refusing)
 
-        self._under_way.setdefault(ask.attempt_id, set()).add(ask.call_id)
-        self._book.ask(ask.call_id, accounts, amount, decide)
+        self._book.ask(call_id, accounts, amount, decide)
         refusing = await decided
-        if refusing is None:
-            return Ruling(ask.call_id, None, amount.tokens, amount.usd)
-        assert isinstance(refusing, _Scoped)
-        return Ruling(ask.call_id, self._refuse(ask, refusing, amount))
+        assert refusing is None or isinstance(refusing, _Scoped)
+        return refusing
+
+    def _granted(
+        self, ask: Ask, accounts: _Asked, amount: Amount, narrowed_for: _Scoped | None
+    ) -> Ruling:
+        """The call may go out, and its output is limited where tokens or dollars are."""
+        limiting = narrowed_for or next((it for it in accounts if it.ceiling.limits_tokens), None)
+        ruling = Ruling(ask.call_id, None, amount.tokens, amount.usd)
+        if limiting is None or ask.input_tokens is None:
+            return ruling
+        narrowed = narrowed_for is not None
+        self._limits[ask.call_id] = _Limit(limiting, narrowed)
+        return replace(ruling, output_tokens=ask.output_tokens, is_narrowed=narrowed)
+
+    def _narrowed(self, ask: Ask, accounts: _Asked, pricer: Pricer) -> Ask | None:
+        """``ask`` with as much output as there may be room for; None: there is none for less."""
+
+        def may_fit(output_tokens: int) -> bool:
+            amount = self._most_of(replace(ask, output_tokens=output_tokens), accounts, pricer)
+            return isinstance(amount, Amount) and all(it.may_fit(amount) for it in accounts)
+
+        least, most = ask.least_output_tokens, ask.output_tokens
+        if least is None or not may_fit(least):
+            return None
+        while least + 1 < most:
+            middle = (least + most) // 2
+            least, most = (middle, most) if may_fit(middle) else (least, middle)
+        return replace(ask, output_tokens=least) if least < ask.output_tokens else None
 
     def take(self, metered: MeteredCall) -> None:
         """A call ended: charge it, and free what was reserved for it."""
@@ -199,6 +248,9 @@ class Treasury:
         call, charge = metered.call, charge_of(metered)
         self._under_way.get(call.attempt_id, set()).discard(call.call_id)
         self._book.settle(call.call_id, accounts, charge)
+        limit = self._limits.pop(call.call_id, None)
+        if call.is_cut:
+            self._note_cut(metered, limit)
         if call.reserved_tokens is not None:
             self._note_over_use(metered, charge)
         self._look_for_spent()
@@ -229,9 +281,13 @@ class Treasury:
             return OverBudget(for_usd.scope, unpriced(for_usd.scope, ask.provider, ask.model))
         return Amount(1, tokens, pico_of(usd or 0.0))
 
-    def _refuse(self, ask: Ask, account: _Scoped, amount: Amount) -> str:
+    def _refuse(self, ask: Ask, account: _Scoped, accounts: _Asked, pricer: Pricer) -> str:
         """Note it, and say so: a budget that a call would have fitted into at first is spent."""
         limits, spent = account.ceiling, account.spent
+        if ask.least_output_tokens is not None:
+            ask = replace(ask, output_tokens=ask.least_output_tokens)
+        amount = self._most_of(ask, accounts, pricer)
+        assert isinstance(amount, Amount)
         if limits.holds(amount):
             why = no_room(account.scope, account.name, limits, spent, amount)
         else:
@@ -240,6 +296,18 @@ class Treasury:
         if limits.holds(amount) and account.scope != "case":
             self._is_spent(account)
         return why
+
+    def _note_cut(self, metered: MeteredCall, limit: _Limit | None) -> None:
+        """A call's output ended where a budget wanted it to: its attempt lacked what others had.
+
+        Of one that a cassette answers nobody here may have limited anything.
+        """
+        call, scope = metered.call, limit.account.scope if limit is not None else "case"
+        narrowed = limit is not None and limit.is_narrowed
+        why = cut_off(scope, metered.key.agent, call.output_limit or 0, narrowed=narrowed)
+        self._refusals.setdefault(call.attempt_id, OverBudget(scope, why))
+        if limit is not None and narrowed and scope != "case":
+            self._is_spent(limit.account)
 
     def _look_for_spent(self) -> None:
         for account in (self._run, *self._of_agent.values()):

@@ -50,7 +50,7 @@ def too_large(scope: BudgetScope, agent: str, limits: Ceiling, amount: Amount) -
     needed, _, most = _figures(limits.passed_by(amount)[0], limits, Amount(), amount)
     return (
         f"Over budget: this call may use up to {needed}, more than {whose(scope, agent)} holds in "
-        f"all ({most}). A limit of its output makes it smaller. The call was not sent."
+        f"all ({most}). A lower limit of its output makes it smaller. The call was not sent."
     )
 
 
@@ -60,6 +60,18 @@ def _figures(name: str, limits: Ceiling, spent: Amount, amount: Amount) -> tuple
     if name == "tokens":
         return f"{amount.tokens:,} tokens", f"{spent.tokens:,}", f"{limits.tokens:,} tokens"
     return "1 call", f"{spent.calls:,}", f"{limits.calls:,} calls"
+
+
+def cut_off(scope: BudgetScope, agent: str, limit: int, *, narrowed: bool) -> str:
+    """A reply that ended at the limit that the proxy gave it."""
+    mends = "Such a limit, or a higher `budget.default_max_output`, gives them more room."
+    if narrowed:
+        mends = f"There was no room for more in {whose(scope, agent)}."
+    return (
+        f"Over budget: a reply ended after {limit:,} tokens, which is where the proxy limited it: "
+        f"the request set no limit of its output, and `{_KEYS[scope]}` limits what it may use. "
+        f"{mends}"
+    )
 
 
 def no_bound(scope: BudgetScope, doubt: str) -> str:
@@ -93,6 +105,6 @@ def over_used(metered: MeteredCall, charge: Amount, reserved: Amount) -> str:
     return (
         f"a call of {metered.key.agent!r} to {(metered.call.model or '')[:_SHOWN]!r} used "
         f"{charge.tokens:,} tokens, {dollars(charge.pico)}, where {reserved.tokens:,} tokens, "
-        f"{dollars(reserved.pico)}, were reserved. All of it is charged. A limit of the output in "
-        "the agent's requests, or a higher `budget.default_max_output`, keeps budgets exact."
+        f"{dollars(reserved.pico)}, were reserved. All of it is charged. Its provider did not heed "
+        "a limit of the output, or refused the one that the proxy gave it."
     )

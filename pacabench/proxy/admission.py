@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pacabench.billing import FREE_ENDPOINTS
+from pacabench.proxy.additions import NOTHING_ADDED, Addition, Additions
 from pacabench.proxy.body import RequestBody
 from pacabench.proxy.ceilings import bound_of
 from pacabench.proxy.client import Refused
@@ -14,6 +15,7 @@ from pacabench.proxy.tools.search import Finding
 
 OVER_BUDGET, NOT_ALLOWED = 402, 403
 """No SDK tries one of these again."""
+BUDGET_EXCEEDED = "budget_exceeded"
 _LISTS = frozenset({"models", "models.retrieve"})
 _MODELS_SHOWN = 20
 
@@ -32,19 +34,23 @@ class Admission:
         self.asks = terms.limit_anything
         """Without that there is nothing to ask."""
 
-    async def admit(self, draft: CallDraft, asked: RequestBody, beyond: Sequence[Finding]) -> None:
+    async def admit(
+        self, draft: CallDraft, asked: RequestBody, beyond: Sequence[Finding]
+    ) -> Additions:
         """Return when the call may go out; ``draft`` then says what was reserved for it.
 
-        ``beyond`` is what the provider would do by itself for it.
+        That is with the limit of its output that is returned, where it has none itself. ``beyond``
+        is what the provider would do by itself for it.
 
         Raises:
             Refused: it may not.
         """
         if draft.endpoint in _LISTS:
-            return
+            return NOTHING_ADDED
         self._check_models(draft, asked.said)
-        if self._terms.budgeted and draft.endpoint not in FREE_ENDPOINTS:
-            await self._reserve(draft, asked, [f"{it.tool} at {it.where}" for it in beyond])
+        if not self._terms.budgeted or draft.endpoint in FREE_ENDPOINTS:
+            return NOTHING_ADDED
+        return await self._reserve(draft, asked, [f"{it.tool} at {it.where}" for it in beyond])
 
     def _check_models(self, draft: CallDraft, request: Mapping[str, Any]) -> None:
         allowed = self._terms.models
@@ -60,8 +66,11 @@ class Admission:
                     "model_not_allowed",
                 )
 
-    async def _reserve(self, draft: CallDraft, asked: RequestBody, beyond: Sequence[str]) -> None:
+    async def _reserve(
+        self, draft: CallDraft, asked: RequestBody, beyond: Sequence[str]
+    ) -> Additions:
         bound = bound_of(draft.provider, draft.endpoint, asked, self._terms, beyond)
+        output = bound.output
         ruling = await self._asking(
             Ask(
                 draft.call_id,
@@ -69,11 +78,17 @@ class Admission:
                 draft.provider,
                 draft.model,
                 bound.input_tokens,
-                bound.output_tokens,
+                output.total,
                 bound.doubt,
+                output.least_total,
             )
         )
         if ruling.refusal is not None:
-            raise Refused(OVER_BUDGET, ruling.refusal, "budget_exceeded")
+            raise Refused(OVER_BUDGET, ruling.refusal, BUDGET_EXCEEDED)
         draft.reserved_tokens = ruling.reserved_tokens
         draft.reserved_usd = ruling.reserved_usd
+        if ruling.output_tokens is None or not output.open_at:
+            return NOTHING_ADDED
+        most = output.most_within(ruling.output_tokens)
+        limits = [Addition(it, most, is_new=it[0] not in asked.said) for it in output.open_at]
+        return Additions(limits=limits, output_limit=most, is_needed=ruling.is_narrowed)

@@ -9,9 +9,11 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
-from pacabench.model import CallRecord
+from pacabench.model import CallRecord, Usage
+from pacabench.proxy.additions import NOTHING_ADDED, Additions
 from pacabench.proxy.admission import Admission
 from pacabench.proxy.body import RequestBody, read_body
 from pacabench.proxy.client import Client, Refused
@@ -164,11 +166,11 @@ class Call:
         draft.request_bytes, draft.request_digest = len(body), _digest(self._path, body)
         self._queued = True
         async with self._looking if len(body) > _FEW_BYTES else nullcontext():
-            headers, asking = await self._admitted(body)
+            headers, additions = await self._admitted(body)
         self._queued = False
         try:
             if taped is None or not await taped.replayed(self._parties, self._handover, body):
-                await self._tries.run(headers, body, asking)
+                await self._tries.run(headers, body, additions)
         except UpstreamError as error:
             draft.end = "client_gone" if self._client.gone else "upstream_error"
             draft.error = self._guard.text(str(error))[:MAX_ERROR]
@@ -176,8 +178,8 @@ class Call:
                 taped.broke(self._guard.text(str(error)))
             self._fail(error.status, str(error))
 
-    async def _admitted(self, body: bytes) -> tuple[dict[str, str], bytes | None]:
-        """Look into the request: the headers that go on, and the body that asks for usage too.
+    async def _admitted(self, body: bytes) -> tuple[dict[str, str], Additions]:
+        """Look into the request: the headers that go on, and what is added to its body.
 
         What was read of it is forgotten afterwards: it can be 25 times as long as the body, and
         the provider may take its time.
@@ -206,9 +208,12 @@ class Call:
         self._waits.enter()
         if self._taped is not None:
             self._taped.asked(headers, body)
+        additions = NOTHING_ADDED
         if self._admission.asks:
-            await self._admission.admit(draft, asked, beyond)
-        return headers, facts.body_with_usage
+            additions = await self._admission.admit(draft, asked, beyond)
+        if facts.asks_usage is not None:
+            additions = replace(additions, usage=facts.asks_usage)
+        return headers, additions
 
     def _stop_waiting(self) -> None:
         if self._counted:
@@ -255,6 +260,18 @@ class Call:
         draft.other_model = is_other_model(draft.provider, draft.model, found.model)
         if draft.error is None and found.error is not None:
             draft.error = self._guard.text(found.error)
+        if found.is_cut and draft.output_limit is not None and draft.end == "complete":
+            self._note_cut(draft.output_limit, found.usage)
+
+    def _note_cut(self, limit: int, usage: Usage | None) -> None:
+        """The reply ended at a limit: at ours, unless the model's own is far below it."""
+        told = None if usage is None else usage.output_tokens
+        if told is not None and told < limit / 2:
+            return
+        draft = self._draft
+        draft.is_cut = True
+        if draft.error is None:
+            draft.error = f"cut off at {limit:,} tokens, the limit that its budget gave it"
 
 
 def _digest(path: str, body: bytes) -> str:

@@ -5,16 +5,15 @@ put around a message is shorter than its JSON. So the bytes of the body bound th
 in it. Images are no text; each has a bound of its own. What a request only refers to, and what
 providers fetch or run by themselves, has none.
 
-Output: the limit that this endpoint heeds, times the number of answers; providers pass over fields
-that they do not know, so a field of another endpoint limits nothing.
+Output: the limit that this endpoint heeds, times the number of answers (``output.py``).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pacabench.billing import EMBEDDING_ENDPOINTS
 from pacabench.proxy.body import RequestBody
+from pacabench.proxy.output import Output, output_of
 from pacabench.proxy.terms import Terms
 from pacabench.proxy.tools.rules import folded
 
@@ -25,8 +24,6 @@ TOOLS_TOKENS = 2048
 IMAGE_TOKENS = 50_000
 """The most that is known for one image: gpt-4o-mini bills 48,169 for eight tiles."""
 
-_ONLY_MAX_TOKENS = frozenset({"mistral", "deepseek", "together", "ollama"})
-"""They do not document ``max_completion_tokens``."""
 _DOCUMENTS = frozenset({"file", "inputfile", "document", "video", "videourl", "inputvideo"})
 """By the folded ``type`` of a part, or by the folded key that holds one."""
 _IMAGES = frozenset(
@@ -44,7 +41,7 @@ class Bound:
     """What a call can use at most."""
 
     input_tokens: int | None
-    output_tokens: int
+    output: Output
     doubt: str | None = None
     """What of it has no bound."""
 
@@ -54,7 +51,7 @@ def bound_of(
 ) -> Bound:
     """The bound of a request. ``beyond`` is what the provider would do by itself for it."""
     request = asked.said
-    output = _output(provider, endpoint, request, terms.default_max_output)
+    output = output_of(provider, endpoint, request, terms.default_max_output)
     parts = [*_parts(request)]
     doubts = [*beyond, *(kind for kind, part in parts if _is_unbounded(kind, part))]
     images = sum(1 for kind, part in parts if _is_image(kind, part))
@@ -66,53 +63,6 @@ def bound_of(
     if terms.default_max_input is not None:
         return Bound(tokens + len(doubts) * terms.default_max_input, output)
     return Bound(None, output, ", ".join(dict.fromkeys(doubts)))
-
-
-def _output(provider: str, endpoint: str, request: Mapping[str, Any], default: int) -> int:
-    if endpoint in EMBEDDING_ENDPOINTS:
-        return 0
-    match endpoint:
-        case "chat.completions":
-            names = ["max_tokens"]
-            if provider not in _ONLY_MAX_TOKENS:
-                names.append("max_completion_tokens")
-            answers = max(_count(request.get("n"), 1), _count(request.get("best_of"), 1))
-            guessed = len(str(request["prediction"])) if request.get("prediction") else 0
-            return answers * (_largest(request, names, default) + guessed)
-        case "responses":
-            return _largest(request, ["max_output_tokens"], default)
-        case "messages":
-            return _largest(request, ["max_tokens"], default)
-        case "converse":
-            limit = _largest(_mapping(request.get("inferenceConfig")), ["maxTokens"], default)
-            more = _mapping(request.get("additionalModelRequestFields"))
-            return max([limit, *(_count(it, 0) for name, it in more.items() if "max" in name)])
-        case _:
-            return _gemini_output(request, default)
-
-
-def _gemini_output(request: Mapping[str, Any], default: int) -> int:
-    """Both spellings of every name are understood there."""
-    config = request.get("generationConfig", request.get("generation_config"))
-    names = ["maxOutputTokens", "max_output_tokens"]
-    counts = [_mapping(config).get(name) for name in ("candidateCount", "candidate_count")]
-    answers = max(_count(found, 1) for found in counts)
-    return answers * _largest(_mapping(config), names, default)
-
-
-def _largest(holder: Mapping[str, Any], names: list[str], default: int) -> int:
-    """The largest of these limits; ``default`` where none is there, or one is no number."""
-    given = [holder[name] for name in names if holder.get(name) is not None]
-    return max((_count(value, default) for value in given), default=default)
-
-
-def _count(value: Any, otherwise: int) -> int:
-    """A number of tokens as a JSON number, or as the text that Google takes as well."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value[:18])
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 10**15:
-        return otherwise
-    return int(-(-value // 1))
 
 
 def _is_unbounded(kind: str, part: Mapping[str, Any]) -> bool:

@@ -77,6 +77,8 @@ class Exchange:
     reply_bytes: int
     failed_tries: tuple[tuple[int | None, str | None], ...] = ()
     """Status and error of each."""
+    output_limit: int | None = None
+    """What the proxy had limited its output to, for the sake of a budget."""
     request: bytes = field(default=b"", repr=False)
     frames: tuple[Frame, ...] = field(default=(), repr=False)
 
@@ -121,6 +123,8 @@ _IN_HEAD = tuple(item.name for item in fields(Exchange) if item.name not in {"re
 def encode_exchange(exchange: Exchange) -> bytes:
     """``exchange`` as bytes. Equal exchanges give equal bytes."""
     head: dict[str, Any] = {name: getattr(exchange, name) for name in _IN_HEAD}
+    if exchange.output_limit is None:  # most have none, and older versions know of none
+        del head["output_limit"]
     head["kept_request"] = len(exchange.request)
     head["frames"] = [(frame.at_us, len(frame.data)) for frame in exchange.frames]
     line = orjson.dumps(head, option=orjson.OPT_SORT_KEYS)
@@ -181,6 +185,7 @@ def _check(exchange: Exchange, kept: object, lengths: object) -> None:
     _expect(exchange.status is None or exchange.status in _STATUSES, "status")
     for name in ("query", "request_headers", "reply_headers"):
         _expect(_is_pairs(getattr(exchange, name), str, str), name)
+    _expect(exchange.output_limit is None or _is_count(exchange.output_limit), "output_limit")
     tries = exchange.failed_tries
     _expect(_is_pairs(tries, int | None, str | None), "failed_tries")
     _expect(_is_count(kept), "kept_request")

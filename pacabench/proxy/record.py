@@ -49,6 +49,8 @@ class CallDraft:
     other_model: bool = False
     reserved_tokens: int | None = None
     reserved_usd: float | None = None
+    output_limit: int | None = None
+    is_cut: bool = False
     count: int = 1
 
     def record(self) -> CallRecord:

@@ -108,6 +108,7 @@ class Replay:
                 pass
             raise UpstreamError("the recording ends before the reply")
         parties.draft.status = exchange.status
+        parties.draft.output_limit = exchange.output_limit
         reply = Reply(exchange.status, CIMultiDict(exchange.reply_headers), chunks)
         async with aclosing(chunks):
             await handover.pass_on(reply, b"", asked_usage=exchange.asked_usage)

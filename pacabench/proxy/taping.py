@@ -118,6 +118,7 @@ class Tape:
             request_bytes=self._request_bytes,
             reply_bytes=self._reply_bytes,
             failed_tries=tuple((it.status, it.error) for it in draft.failed_tries),
+            output_limit=draft.output_limit,
             request=self._clean_request(),
             frames=self._clean_frames(),
         )

@@ -19,7 +19,7 @@ class Terms:
     budgeted: bool = False
     """Each call that may be billed has to be asked for."""
     default_max_output: int = DEFAULT_MAX_OUTPUT
-    """Tokens of output where a request sets no limit."""
+    """Tokens that each answer is limited to where a request sets no limit."""
     default_max_input: int | None = None
     """Tokens of each part of a request whose size it does not tell. None: it is refused."""
 
@@ -44,6 +44,8 @@ class Ask:
     """It has no more than these; None: nobody can tell, for the reason in ``doubt``."""
     output_tokens: int
     doubt: str | None = None
+    least_output_tokens: int | None = None
+    """It can be limited to as few as these. None: ``output_tokens`` is what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,10 @@ class Ruling:
     """Why it may not go out, for whoever reads the agent's log."""
     reserved_tokens: int | None = None
     reserved_usd: float | None = None
+    output_tokens: int | None = None
+    """What all of its output has to be limited to. None: tokens and dollars are not limited."""
+    is_narrowed: bool = False
+    """That is less than was asked for, because there is no room for more."""
 
 
 Asking = Callable[[Ask], Awaitable[Ruling]]

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pacabench.model import FailedTry
+from pacabench.proxy.additions import Additions
+from pacabench.proxy.admission import BUDGET_EXCEEDED, OVER_BUDGET
+from pacabench.proxy.client import Refused
 from pacabench.proxy.decode import BodyDecoder
 from pacabench.proxy.handover import Handover, Parties
+from pacabench.proxy.output import refuses_limit
 from pacabench.proxy.pacing import Turn
 from pacabench.proxy.patience import is_transient, retry_after_s
 from pacabench.proxy.record import MAX_ERROR, CallDraft
@@ -27,6 +31,10 @@ from pacabench.proxy.upstream import (
     error_head,
 )
 
+_NO_LIMIT_FITS = (
+    "Over budget: the request sets no limit of its output, and what is left of the budget is less "
+    "than its provider takes for one."
+)
 _NOT_AGAIN = (UpstreamSilentError, UpstreamUnreadableError)
 """It may be at work on the call, or it has answered: asked again, it would bill twice."""
 _ERROR = 400
@@ -54,7 +62,7 @@ class _Failure:
         return 0.0 if self.reply is None else retry_after_s(self.reply.headers) or 0.0
 
 
-_Said: TypeAlias = _Failure | Literal["done", "refuses usage"]
+_Said: TypeAlias = _Failure | Literal["done", "refuses usage", "refuses limit"]
 
 
 class Tries:
@@ -72,13 +80,13 @@ class Tries:
         self.resting = False
         """The call waits for its turn, or for a better time; stays so when it is cut there."""
 
-    async def run(self, headers: dict[str, str], body: bytes, asking: bytes | None) -> None:
+    async def run(self, headers: dict[str, str], body: bytes, additions: Additions) -> None:
         """Ask until there is an answer, and hand it on.
 
-        With ``asking``, the body that asks for usage too, where that is needed; and again with
-        ``body`` as it came where that is not understood.
+        With ``additions`` to ``body``, and again without those that are not understood.
 
         Raises:
+            Refused: the provider takes no limit of the output that fits the budget.
             UpstreamError: no reply came, or it broke off.
             ConnectionError: the agent left before the reply began.
             DrainOver: see ``Handover.pass_on``.
@@ -87,22 +95,34 @@ class Tries:
         headers = {**headers, **self._provider.key_headers}
         failure: _Failure | None = None
         turn = pacer.turn_at_once() or await self._turn(None)
+        written = additions.added_to(body)
         while turn is not None:
-            asked = asking is not None
-            sent = body if asking is None else asking
             try:
-                said = await self._try(headers, sent, turn, asked=asked)
+                said = await self._try(headers, written, turn, additions)
             finally:
                 pacer.give_back(turn)
             if said == "done":
                 return
-            if said == "refuses usage":
-                asking = failure = None
-            else:
+            if isinstance(said, _Failure):
                 failure = said
+            else:
+                failure = None
+                additions = self._without(additions, said)
+                written = additions.added_to(body)
             turn = await self._turn(failure)
         assert failure is not None
         await self._hand_on(failure)
+
+    def _without(
+        self, additions: Additions, said: Literal["refuses usage", "refuses limit"]
+    ) -> Additions:
+        """``additions`` but for what the provider refused."""
+        if said == "refuses usage":
+            return additions.without_usage()
+        if additions.is_needed:
+            self._draft.is_cut = True
+            raise Refused(OVER_BUDGET, _NO_LIMIT_FITS, BUDGET_EXCEEDED)
+        return additions.without_limit()
 
     async def _turn(self, failure: _Failure | None) -> Turn | None:
         """Wait until the provider may be asked (again); None where it is not worth it any more."""
@@ -141,12 +161,15 @@ class Tries:
         spent_s = 0.0 if self._failed_at is None else time.perf_counter() - self._failed_at
         return self._patience.retry_for_s - spent_s
 
-    async def _try(self, headers: dict[str, str], body: bytes, turn: Turn, *, asked: bool) -> _Said:
+    async def _try(
+        self, headers: dict[str, str], body: bytes, turn: Turn, additions: Additions
+    ) -> _Said:
         """One request. What it brings goes to the agent, unless it is worth another try."""
+        asked = additions.usage is not None
         provider, endpoint, draft = self._provider, self._route.endpoint, self._draft
         sent = body if endpoint.method == "POST" else b""
         request = UpstreamRequest(endpoint, headers, sent, self._route.target, draft.model)
-        self._note_sending()
+        self._note_sending(additions.output_limit)
         try:
             async with provider.upstream.send(request) as reply:
                 try:
@@ -159,6 +182,9 @@ class Tries:
                         if asked and provider.wire.refuses_usage(reply.status, head):
                             provider.pacer.answered(turn)
                             return "refuses usage"
+                        if additions.limits and refuses_limit(reply.status, head):
+                            provider.pacer.answered(turn)
+                            return "refuses limit"
                         failure = self._judge(turn, reply, head)
                         if failure is not None and whole and not self._client.gone:
                             return failure
@@ -176,8 +202,9 @@ class Tries:
                 raise
             return _Failure(why, error)
 
-    def _note_sending(self) -> None:
+    def _note_sending(self, output_limit: int | None) -> None:
         draft = self._draft
+        draft.output_limit = output_limit
         draft.status, draft.sent = None, True
         draft.retries = self._count
         self._count += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pacabench.model import Usage
+from pacabench.proxy.additions import Addition
 from pacabench.proxy.body import RequestBody
 from pacabench.proxy.excerpt import Excerpt
 from pacabench.proxy.tools.rules import ToolRules
@@ -34,8 +35,8 @@ class RequestFacts:
 
     model: str | None
     stream: bool
-    body_with_usage: bytes | None = None
-    """The same request asking for usage, where a stream would have none as the agent sent it."""
+    asks_usage: Addition | None = None
+    """Asks for usage, where a stream would have none as the agent sent it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Reading:
     service_tier: str | None = None
     note: str | None = None
     """What is doubtful about ``usage``."""
+    is_cut: bool = False
+    """The reply, or one of several answers in it, ended at the limit of its output."""
 
 
 class Meter(Protocol):
@@ -131,7 +134,7 @@ class WireFormat(Protocol):
         ...
 
     def refuses_usage(self, status: int, body: bytes) -> bool:
-        """An error reply means that ``body_with_usage`` is not understood."""
+        """An error reply means that ``asks_usage`` is not understood."""
         ...
 
     def meter(self, endpoint: Endpoint, *, events: bool) -> Meter:
@@ -139,7 +142,7 @@ class WireFormat(Protocol):
         ...
 
     def usage_filter(self) -> Filter:
-        """A fresh filter for a reply to ``body_with_usage``."""
+        """A fresh filter for a reply to a request with ``asks_usage``."""
         ...
 
     def error_body(self, status: int, message: str, code: str | None) -> bytes:

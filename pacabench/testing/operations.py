@@ -34,6 +34,22 @@ class Operation:
             return request.get("stream") is True
         return self.name == "streamGenerateContent"
 
+    def output_limit(self, request: dict[str, Any]) -> int | None:
+        """The limit of its output that a request sets, in the field of its format."""
+        holder: Any = request
+        match self.name:
+            case "/chat/completions":
+                names = ["max_completion_tokens", "max_tokens"]
+            case "/responses":
+                names = ["max_output_tokens"]
+            case "/messages":
+                names = ["max_tokens"]
+            case "converse":
+                holder, names = request.get("inferenceConfig") or {}, ["maxTokens"]
+            case _:
+                holder, names = request.get("generationConfig") or {}, ["maxOutputTokens"]
+        return next((holder[name] for name in names if holder.get(name)), None)
+
     @property
     def has_output(self) -> bool:
         """Whether what is said is billed."""

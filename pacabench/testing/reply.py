@@ -5,7 +5,7 @@ import hashlib
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -52,6 +52,10 @@ class Reply:
     """A name in ``variants.VARIANTS``: how a chat completion tells what it used."""
     refuses_usage_option: bool = False
     """Answers 400 to ``stream_options``, as some servers do."""
+    heeds_limit: bool = False
+    """Ends at the limit of the output that the request sets."""
+    largest_limit: int | None = None
+    """Answers 400 to a larger limit, as providers do for models that cannot say as much."""
     body: bytes | None = None
     """Sent as it is in place of what the format would have."""
     content_type: str | None = None
@@ -85,16 +89,25 @@ _WRITERS: Mapping[
 
 def render(reply: Reply, operation: Operation, request: dict[str, Any]) -> Rendered:
     """``reply`` to ``request``, in the format of ``operation``."""
-    refused = reply.refuses_usage_option and "stream_options" in request
-    if refused or reply.status != 200:  # noqa: PLR2004 - HTTP OK
-        message = "Unrecognized request argument: stream_options" if refused else reply.message
-        return _error(400 if refused else reply.status, message, reply)
+    refusal = _refusal(reply, operation, request)
+    if refusal is not None or reply.status != 200:  # noqa: PLR2004 - HTTP OK
+        status = reply.status if refusal is None else 400
+        return _error(status, refusal or reply.message, reply)
     tokens = reply.tokens or Tokens(
         prompt=count_tokens(prompt_text(request)),
         completion=count_tokens(reply.text) if operation.has_output else 0,
     )
+    limit = operation.output_limit(request) if reply.heeds_limit else None
+    most = None if limit is None else limit * int(request.get("n") or 1)
+    is_cut = False
+    if most is not None and tokens.completion > most:
+        is_cut, tokens = True, replace(tokens, completion=most)
     streamed = operation.is_streamed(request)
-    parts = [reply.body] if reply.body is not None else _parts(reply, operation, request, tokens)
+    parts = (
+        [reply.body]
+        if reply.body is not None
+        else _parts(reply, operation, request, tokens, is_cut=is_cut)
+    )
     if reply.line_end != b"\n":
         parts = [part.replace(b"\n", reply.line_end) for part in parts]
     events = streamed and operation.events
@@ -107,8 +120,23 @@ def render(reply: Reply, operation: Operation, request: dict[str, Any]) -> Rende
     return Rendered(200, headers | dict(reply.headers), _split(parts, reply), billed)
 
 
+def _refusal(reply: Reply, operation: Operation, request: dict[str, Any]) -> str | None:
+    """What the provider has against the request."""
+    if reply.refuses_usage_option and "stream_options" in request:
+        return "Unrecognized request argument: stream_options"
+    limit, largest = operation.output_limit(request), reply.largest_limit
+    if limit is not None and largest is not None and limit > largest:
+        return f"max_tokens is too large: {limit}. This model supports at most {largest}."
+    return None
+
+
 def _parts(
-    reply: Reply, operation: Operation, request: dict[str, Any], tokens: Tokens
+    reply: Reply,
+    operation: Operation,
+    request: dict[str, Any],
+    tokens: Tokens,
+    *,
+    is_cut: bool,
 ) -> Sequence[bytes]:
     model = reply.model or operation.model or str(request.get("model"))
     completion = Completion(
@@ -117,6 +145,7 @@ def _parts(
         text=reply.text,
         tokens=tokens,
         created=int(time.time()),
+        is_cut=is_cut,
     )
     if operation.name == "/embeddings":
         return [_embeddings(request, model, tokens)]

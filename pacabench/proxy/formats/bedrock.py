@@ -95,6 +95,7 @@ class BedrockReader:
             error=None if "output" in message else error_text(message),
             service_tier=short_name(tier) or short_name(latency),
             note=note,
+            is_cut=message.get("stopReason") == "max_tokens",
         )
 
     def say(self, message: dict[str, Any], excerpt: Excerpt) -> None:

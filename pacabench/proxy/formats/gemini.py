@@ -107,6 +107,7 @@ class GeminiReader:
         self._embeddings = embeddings
         self._reading = Reading(ended=False)
         self._ended = False
+        self._is_cut = False
 
     def take(self, message: dict[str, Any]) -> None:
         """A whole reply or one chunk."""
@@ -130,8 +131,9 @@ class GeminiReader:
         if mapping(message.get("promptFeedback")).get("blockReason"):
             self._ended = True
         for candidate in mappings(message.get("candidates")):
-            if candidate.get("finishReason"):
+            if why := candidate.get("finishReason"):
                 self._ended = True
+                self._is_cut = self._is_cut or why == "MAX_TOKENS"
 
     def say(self, message: dict[str, Any], excerpt: Excerpt) -> None:
         """Its text."""
@@ -147,7 +149,7 @@ class GeminiReader:
 
     def state(self) -> object:
         """See :class:`~pacabench.proxy.formats.meters.Reader`."""
-        return self._reading, self._ended
+        return self._reading, self._ended, self._is_cut
 
     def reading(self) -> Reading:
         """What was said so far."""
@@ -155,4 +157,4 @@ class GeminiReader:
         if usage is not None and not self._ended and usage.output_tokens == 0:
             # Of a chunk with no count for the answer yet, which is on its way or lost.
             usage = replace(usage, output_tokens=None)
-        return replace(self._reading, usage=usage, ended=self._ended)
+        return replace(self._reading, usage=usage, ended=self._ended, is_cut=self._is_cut)

@@ -10,12 +10,14 @@ Also that of everybody who speaks it. How they differ in what they say of usage:
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import orjson
 
 from pacabench.model import Usage
+from pacabench.proxy.additions import Addition
 from pacabench.proxy.body import RequestBody
 from pacabench.proxy.excerpt import Excerpt
 from pacabench.proxy.formats.meters import DocumentMeter, EventMeter
@@ -38,6 +40,8 @@ MODELS = Endpoint("models", "GET", "/models")
 MODEL = Endpoint("models.retrieve", "GET", "/models/{model}")
 
 _PROVIDER_GAVE_UP = frozenset({"server_error", "rate_limit_exceeded"})
+_ASKING = Addition(("stream_options", "include_usage"), value=True)
+_ASKING_FIRST = replace(_ASKING, is_new=True)
 _LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _ERROR_TYPES = {
     401: "authentication_error",
@@ -80,11 +84,11 @@ class OpenAIFormat:
         request = body.said
         stream = request.get("stream") is True
         is_chat = endpoint.name == CHAT.name
-        ask = stream and is_chat and self._ask_usage and not _asks_for_usage(request)
+        ask = stream and is_chat and self._ask_usage
         return RequestFacts(
             model=short_name(request.get("model")) or params.get("model"),
             stream=stream,
-            body_with_usage=_with_usage(request, body.raw) if ask else None,
+            asks_usage=_asking(request) if ask else None,
         )
 
     def refuses_usage(self, status: int, body: bytes) -> bool:
@@ -119,6 +123,7 @@ class OpenAIReader:
         self._error: str | None = None
         self._broken = False
         self._ended = False
+        self._is_cut = False
 
     def take(self, message: dict[str, Any]) -> None:
         """A document, a chunk, or an event of the Responses API, which wraps what it is about."""
@@ -135,9 +140,14 @@ class OpenAIReader:
         self._take_usage(body)
         if kind in _LAST_EVENTS:
             self._ended = True
-        if not self._ended and not (kind or "").endswith(".delta"):
-            choices = mappings(message.get("choices"))
-            self._ended = any(choice.get("finish_reason") for choice in choices)
+        if "incomplete_details" in body:
+            why = mapping(body["incomplete_details"]).get("reason")
+            self._is_cut = self._is_cut or why == "max_output_tokens"
+        if not (kind or "").endswith(".delta"):
+            for choice in mappings(message.get("choices")):
+                if ended := choice.get("finish_reason"):
+                    self._ended = True
+                    self._is_cut = self._is_cut or ended == "length"
 
     def say(self, message: dict[str, Any], excerpt: Excerpt) -> None:
         """Its text."""
@@ -167,7 +177,7 @@ class OpenAIReader:
     def state(self) -> object:
         """See :class:`~pacabench.proxy.formats.meters.Reader`."""
         told = (self._usage, self._raw, self._model, self._tier)
-        return (*told, self._error, self._broken, self._ended)
+        return (*told, self._error, self._broken, self._ended, self._is_cut)
 
     def reading(self) -> Reading:
         """What was said so far."""
@@ -183,6 +193,7 @@ class OpenAIReader:
             broken=self._broken,
             ended=self._ended,
             service_tier=self._tier,
+            is_cut=self._is_cut,
         )
 
     def _take_usage(self, body: dict[str, Any]) -> None:
@@ -254,21 +265,11 @@ def _is_usage_chunk(data: bytes | None) -> bool:
     )
 
 
-def _asks_for_usage(request: dict[str, Any]) -> bool:
-    options = request.get("stream_options")
-    return isinstance(options, dict) and options.get("include_usage") is True
-
-
-def _with_usage(request: dict[str, Any], body: bytes) -> bytes | None:
+def _asking(request: dict[str, Any]) -> Addition | None:
+    """What asks for usage; None where the request does so itself, or has no place for it."""
     options = request.get("stream_options")
     if "stream_options" not in request:
-        # Spliced in, so that the agent's own bytes reach the provider as they are.
-        start = body.index(b"{") + 1
-        return body[:start] + b'"stream_options":{"include_usage":true},' + body[start:]
+        return _ASKING_FIRST
     if options is not None and not isinstance(options, dict):
         return None
-    asked = {**(options or {}), "include_usage": True}
-    try:
-        return orjson.dumps({**request, "stream_options": asked})
-    except orjson.JSONEncodeError:  # nested deeper than orjson writes
-        return None
+    return None if mapping(options).get("include_usage") is True else _ASKING

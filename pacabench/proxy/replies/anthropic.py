@@ -30,7 +30,7 @@ def message_usage(tokens: Tokens) -> dict[str, Any]:
 def message_body(reply: Completion) -> bytes:
     """A message in one document."""
     content = [{"type": "text", "text": reply.text, "citations": None}]
-    whole = _message(reply) | {"content": content, "stop_reason": "end_turn"}
+    whole = _message(reply) | {"content": content, "stop_reason": _why_ended(reply)}
     return orjson.dumps({**whole, "usage": message_usage(reply.tokens)})
 
 
@@ -66,6 +66,10 @@ def _model(name: str) -> dict[str, Any]:
     }
 
 
+def _why_ended(reply: Completion) -> str:
+    return "max_tokens" if reply.is_cut else "end_turn"
+
+
 def _message(reply: Completion) -> dict[str, Any]:
     return {
         "id": f"msg_{reply.reply_id}",
@@ -91,7 +95,7 @@ def _events(reply: Completion) -> Iterator[dict[str, Any]]:
     yield {"type": "content_block_stop", "index": 0}
     yield {
         "type": "message_delta",
-        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+        "delta": {"stop_reason": _why_ended(reply), "stop_sequence": None},
         "usage": {"output_tokens": reply.tokens.completion},
     }
     yield {"type": "message_stop"}

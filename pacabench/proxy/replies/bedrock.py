@@ -25,7 +25,7 @@ def converse_body(reply: Completion) -> bytes:
     return orjson.dumps(
         {
             "output": {"message": message},
-            "stopReason": "end_turn",
+            "stopReason": "max_tokens" if reply.is_cut else "end_turn",
             "usage": converse_usage(reply.tokens),
             "metrics": {"latencyMs": 1},
         }

@@ -36,6 +36,8 @@ class Completion:
     tokens: Tokens
     created: int
     """Unix time, seconds."""
+    is_cut: bool = False
+    """It ended at the limit of its output."""
 
 
 def count_tokens(text: str) -> int:

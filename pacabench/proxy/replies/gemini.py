@@ -89,7 +89,7 @@ def _chunk(reply: Completion, text: str, *, last: bool) -> dict[str, Any]:
         "index": 0,
     }
     if last:
-        candidate["finishReason"] = "STOP"
+        candidate["finishReason"] = "MAX_TOKENS" if reply.is_cut else "STOP"
     return {
         "candidates": [candidate],
         "usageMetadata": usage_metadata(reply.tokens),

@@ -30,7 +30,8 @@ def chat_usage(tokens: Tokens) -> dict[str, Any]:
 def chat_body(reply: Completion) -> bytes:
     """A chat completion in one document."""
     message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    choice = {"index": 0, "message": message, "logprobs": None}
+    choice["finish_reason"] = _why_ended(reply)
     head = _chat_head(reply, "chat.completion")
     return orjson.dumps({**head, "choices": [choice], "usage": chat_usage(reply.tokens)})
 
@@ -44,7 +45,7 @@ def chat_events(reply: Completion, *, include_usage: bool) -> Iterator[bytes]:
     deltas += [{"content": piece} for piece in pieces(reply.text)]
     for delta in deltas:
         yield event(head | {"choices": [_chat_choice(delta, None)]})
-    yield event(head | {"choices": [_chat_choice({}, "stop")]})
+    yield event(head | {"choices": [_chat_choice({}, _why_ended(reply))]})
     if include_usage:
         yield event(head | {"choices": [], "usage": chat_usage(reply.tokens)})
     yield b"data: [DONE]\n\n"
@@ -52,7 +53,8 @@ def chat_events(reply: Completion, *, include_usage: bool) -> Iterator[bytes]:
 
 def response_body(reply: Completion) -> bytes:
     """A response of the Responses API in one document."""
-    return orjson.dumps(_response(reply, "completed", [_message(reply, "completed", reply.text)]))
+    status = _final(reply)
+    return orjson.dumps(_response(reply, status, [_message(reply, status, reply.text)]))
 
 
 def response_events(reply: Completion) -> Iterator[bytes]:
@@ -86,6 +88,10 @@ def model_body(model: str, owner: str) -> bytes:
 
 def _model(name: str, owner: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": owner}
+
+
+def _why_ended(reply: Completion) -> str:
+    return "length" if reply.is_cut else "stop"
 
 
 def _cached(tokens: Tokens) -> dict[str, int]:
@@ -123,7 +129,7 @@ def _response(reply: Completion, status: str, output: list[dict[str, Any]]) -> d
         "created_at": reply.created,
         "status": status,
         "error": None,
-        "incomplete_details": None,
+        "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "instructions": None,
         "metadata": {},
         "model": reply.model,
@@ -133,7 +139,7 @@ def _response(reply: Completion, status: str, output: list[dict[str, Any]]) -> d
         "tool_choice": "auto",
         "tools": [],
         "top_p": 1.0,
-        "usage": usage if status == "completed" else None,
+        "usage": None if status == "in_progress" else usage,
     }
 
 
@@ -151,6 +157,10 @@ def _part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": []}
 
 
+def _final(reply: Completion) -> str:
+    return "incomplete" if reply.is_cut else "completed"
+
+
 def _response_events(reply: Completion) -> Iterator[dict[str, Any]]:
     begun = _response(reply, "in_progress", [])
     yield {"type": "response.created", "response": begun}
@@ -163,6 +173,7 @@ def _response_events(reply: Completion) -> Iterator[dict[str, Any]]:
         yield {"type": "response.output_text.delta", **place, "delta": piece, "logprobs": []}
     yield {"type": "response.output_text.done", **place, "text": reply.text, "logprobs": []}
     yield {"type": "response.content_part.done", **place, "part": _part(reply.text)}
-    done = _message(reply, "completed", reply.text)
+    status = _final(reply)
+    done = _message(reply, status, reply.text)
     yield {"type": "response.output_item.done", "output_index": 0, "item": done}
-    yield {"type": "response.completed", "response": _response(reply, "completed", [done])}
+    yield {"type": f"response.{status}", "response": _response(reply, status, [done])}

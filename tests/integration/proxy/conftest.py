@@ -5,7 +5,7 @@ import io
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
@@ -13,7 +13,12 @@ import openai
 import orjson
 import pytest
 
-from pacabench.model import CallRecord
+from pacabench.budget.treasury import Budgets, OverBudget, Treasury
+from pacabench.config.schema import PriceConfig
+from pacabench.events import Event, Notice
+from pacabench.ledger import Ledger
+from pacabench.model import CallRecord, CaseKey, MeteredCall, new_attempt_id
+from pacabench.pricing import Pricer
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.excerpt import CallText
 from pacabench.proxy.gateway import Gateway
@@ -158,5 +163,63 @@ def open_bench() -> OpenBench:
             gateway.bind("lane-1", attempt, VIRTUAL_KEY, terms)
             yield made
         assert not (quiet and made.notices)
+
+    return open_
+
+
+KEY = CaseKey("agent", "data", "case-1")
+PRICES = {"m": PriceConfig(input=1.0, output=10.0)}
+"""Dollars per million tokens."""
+
+
+@dataclass
+class Bank:
+    """A ledger and a treasury as a run has them, for one attempt."""
+
+    budgets: Budgets
+    prices: dict[str, PriceConfig] = field(default_factory=lambda: PRICES)
+    attempt: str = field(default_factory=lambda: new_attempt_id(KEY))
+    journal: list[MeteredCall] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    spent: list[str | None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        pricer = Pricer([ProviderSpec("openai", "openai", "http://x")], self.prices)
+        self.treasury = Treasury(self.budgets, pricer, self.note, self.spent.append)
+        self.ledger = Ledger(
+            cost=pricer.cost,
+            journal=self.journal.append,
+            listener=self.note,
+            charge=self.treasury.take,
+        )
+        self.ledger.open(self.attempt, KEY)
+        self.treasury.open(self.attempt, KEY.agent)
+
+    def note(self, event: Event) -> None:
+        if isinstance(event, Notice):
+            self.notices.append(event.text)
+
+    @property
+    def refusal(self) -> OverBudget | None:
+        return self.treasury.refusal_of(self.attempt)
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def open_budgeted(open_bench: OpenBench) -> Open:
+    @asynccontextmanager
+    async def open_(bank: Bank, *specs: ProviderSpec, **more: Any) -> AsyncIterator[Bench]:
+        terms = replace(Terms(budgeted=True, default_max_output=100), **more.pop("terms", {}))
+        async with open_bench(
+            *specs,
+            attempt=bank.attempt,
+            terms=terms,
+            on_ask=bank.treasury.ask,
+            on_call=bank.ledger.take,
+            **more,
+        ) as it:
+            yield it
 
     return open_

@@ -2,9 +2,6 @@
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anthropic
@@ -16,76 +13,23 @@ from botocore.exceptions import ClientError
 from google import genai
 from google.genai import errors as genai_errors
 
-from pacabench.budget.treasury import Budgets, OverBudget, Treasury
+from pacabench.budget.treasury import Budgets
 from pacabench.config.budget import Limits
-from pacabench.config.schema import PriceConfig
-from pacabench.events import Event, Notice
-from pacabench.ledger import Ledger
-from pacabench.model import CaseKey, MeteredCall, new_attempt_id
-from pacabench.pricing import Pricer
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.spool import Spool, read_spool
 from pacabench.proxy.terms import Terms
 from pacabench.testing import FakeProvider, Reply, Tokens
-from tests.integration.proxy.conftest import REAL_KEY, VIRTUAL_KEY, Bench, OpenBench, spec_for
+from tests.integration.proxy.conftest import (
+    REAL_KEY,
+    VIRTUAL_KEY,
+    Bank,
+    Bench,
+    Open,
+    OpenBench,
+    spec_for,
+)
 
-KEY = CaseKey("agent", "data", "case-1")
-PRICES = {"m": PriceConfig(input=1.0, output=10.0)}
-"""Dollars per million tokens."""
 SAY = [{"role": "user", "content": "hi"}]
-
-
-@dataclass
-class Bank:
-    """A ledger and a treasury as a run has them, for one attempt."""
-
-    budgets: Budgets
-    prices: dict[str, PriceConfig] = field(default_factory=lambda: PRICES)
-    attempt: str = field(default_factory=lambda: new_attempt_id(KEY))
-    journal: list[MeteredCall] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
-    spent: list[str | None] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        pricer = Pricer([ProviderSpec("openai", "openai", "http://x")], self.prices)
-        self.treasury = Treasury(self.budgets, pricer, self.note, self.spent.append)
-        self.ledger = Ledger(
-            cost=pricer.cost,
-            journal=self.journal.append,
-            listener=self.note,
-            charge=self.treasury.take,
-        )
-        self.ledger.open(self.attempt, KEY)
-        self.treasury.open(self.attempt, KEY.agent)
-
-    def note(self, event: Event) -> None:
-        if isinstance(event, Notice):
-            self.notices.append(event.text)
-
-    @property
-    def refusal(self) -> OverBudget | None:
-        return self.treasury.refusal_of(self.attempt)
-
-
-Open = Callable[..., Any]
-
-
-@pytest.fixture
-def open_budgeted(open_bench: OpenBench) -> Open:
-    @asynccontextmanager
-    async def open_(bank: Bank, *specs: ProviderSpec, **more: Any) -> AsyncIterator[Bench]:
-        terms = replace(Terms(budgeted=True, default_max_output=100), **more.pop("terms", {}))
-        async with open_bench(
-            *specs,
-            attempt=bank.attempt,
-            terms=terms,
-            on_ask=bank.treasury.ask,
-            on_call=bank.ledger.take,
-            **more,
-        ) as it:
-            yield it
-
-    return open_
 
 
 def body(**more: Any) -> dict[str, Any]:

@@ -96,6 +96,97 @@ class TestScopes:
         assert "over" in ((await desk.ask(attempt)).refusal or "")
 
 
+class TestLimitsOfOutput:
+    """``output_tokens`` of a ruling is what the call's output is limited to."""
+
+    @pytest.mark.parametrize("scope", ["run", "agents", "cases"])
+    @pytest.mark.parametrize(
+        ("limits", "limited"),
+        [(Limits(tokens=10**6), 40), (Limits(usd=9), 40), (Limits(calls=9), None)],
+    )
+    async def test_it_is_limited_where_tokens_or_dollars_are(
+        self, scope: str, limits: Limits, limited: int | None
+    ) -> None:
+        budgets = {"run": Limits(calls=99), scope: limits if scope == "run" else {"a": limits}}
+        desk = Desk(**budgets)
+        ruling = await desk.ask(desk.attempt(A))
+        assert (ruling.output_tokens, ruling.is_narrowed) == (limited, False)
+
+    @pytest.mark.parametrize("limits", [Limits(tokens=1000), Limits(usd=0.001)])
+    async def test_what_is_left_is_all_that_a_call_without_a_limit_gets(
+        self, limits: Limits
+    ) -> None:
+        desk = Desk(run=limits)
+        attempt = desk.attempt(A)
+        asking = {"output_tokens": 2000, "least_output_tokens": 100}
+        first = await desk.ask(attempt, **asking)
+        assert (first.output_tokens, first.is_narrowed) == (940, True)
+        used = Usage(input_tokens=60, output_tokens=440)
+        desk.treasury.take(
+            replace(metered(A, attempt_id=attempt, call_id="c1", usage=used), cost_usd=0.0005)
+        )
+        second = await desk.ask(attempt, **asking)
+        assert (second.refusal, second.output_tokens) == (None, 440)
+
+    async def test_it_waits_while_calls_under_way_may_give_back_what_it_wants(self) -> None:
+        desk = Desk(run=Limits(tokens=1000))
+        attempt = desk.attempt(A)
+        asking = {"output_tokens": 800, "least_output_tokens": 100}
+        first = await desk.ask(attempt, **asking)
+        waiting = asyncio.create_task(desk.ask(attempt, **asking))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        desk.end(attempt, first)
+        ruling = await waiting
+        assert (ruling.output_tokens, ruling.is_narrowed) == (800, False)
+
+    async def test_with_room_for_less_than_is_worth_a_call_it_is_refused(self) -> None:
+        desk = Desk(run=Limits(tokens=159))
+        attempt = desk.attempt(A)
+        refused = await desk.ask(attempt, output_tokens=2000, least_output_tokens=100)
+        assert "160 tokens" in (refused.refusal or "")
+        assert (await desk.ask(attempt, output_tokens=99)).refusal is None
+
+    async def test_a_limit_of_the_agents_own_is_never_narrowed(self) -> None:
+        desk = Desk(run=Limits(tokens=500))
+        assert (await desk.ask(desk.attempt(A), output_tokens=2000)).refusal is not None
+
+    @pytest.mark.parametrize(
+        ("budgets", "scope", "spent"),
+        [
+            ({"run": Limits(tokens=9000)}, "run", []),
+            ({"run": Limits(tokens=9000), "agents": {"a": Limits(usd=1)}}, "agent", []),
+            ({"run": Limits(tokens=9000), "cases": {"a": Limits(usd=1)}}, "case", []),
+            ({"run": Limits(tokens=9000), "cases": {"a": Limits(calls=1)}}, "run", []),
+            ({"run": Limits(tokens=1000)}, "run", [None]),
+            ({"run": Limits(tokens=9000), "agents": {"a": Limits(tokens=1000)}}, "agent", ["a"]),
+            ({"run": Limits(tokens=9000), "cases": {"a": Limits(tokens=1000)}}, "case", []),
+        ],
+    )
+    async def test_an_attempt_with_a_reply_that_was_cut_is_over_budget(
+        self, budgets: dict[str, Any], scope: str, spent: list[str | None]
+    ) -> None:
+        desk = Desk(**budgets)
+        attempt = desk.attempt(A)
+        ruling = await desk.ask(attempt, output_tokens=2000, least_output_tokens=100)
+        assert desk.treasury.refusal_of(attempt) is None
+        desk.end(attempt, ruling, output_limit=ruling.output_tokens, is_cut=True)
+        found = desk.treasury.refusal_of(attempt)
+        assert found is not None
+        assert found.scope == scope
+        assert f"after {ruling.output_tokens:,} tokens" in found.why
+        assert desk.spent == spent
+        assert not desk.treasury._limits
+
+    async def test_a_reply_that_is_replayed_may_have_been_cut_as_well(self) -> None:
+        desk = Desk()
+        attempt = desk.attempt(A)
+        desk.end(attempt, Ruling("c1"), output_limit=5, is_cut=True)
+        found = desk.treasury.refusal_of(attempt)
+        assert found is not None
+        assert found.scope == "case"
+
+
 class TestEnds:
     async def test_what_a_dead_proxy_never_sent_is_free_again(self) -> None:
         desk = Desk(run=Limits(calls=1))

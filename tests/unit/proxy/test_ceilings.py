@@ -23,7 +23,7 @@ def bound(
 
 
 def output(endpoint: str, request: dict[str, Any], provider: str = "openai") -> int:
-    return bound(endpoint, request, provider=provider).output_tokens
+    return bound(endpoint, request, provider=provider).output.total
 
 
 class TestOutput:

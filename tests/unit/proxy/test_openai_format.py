@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacabench.model import Usage
+from pacabench.proxy.additions import with_member
 from pacabench.proxy.body import read_body
 from pacabench.proxy.client import Refused
 from pacabench.proxy.formats.meters import EventMeter
@@ -60,32 +61,36 @@ def document(body: object, endpoint: Endpoint = CHAT) -> Reading:
     return meter.read()
 
 
+def asking(body: bytes) -> bytes | None:
+    """The body that asks for usage; None where it is left alone."""
+    addition = WIRE.read_request(CHAT, {}, read_body(body)).asks_usage
+    return None if addition is None else with_member(body, addition)
+
+
 class TestRequests:
     def test_model_and_stream_are_read(self) -> None:
         facts = WIRE.read_request(RESPONSES, {}, read_body(b'{"model":"m","stream":true}'))
-        assert (facts.model, facts.stream, facts.body_with_usage) == ("m", True, None)
+        assert (facts.model, facts.stream, facts.asks_usage) == ("m", True, None)
 
     def test_a_chat_stream_that_asks_for_usage_is_left_alone(self) -> None:
-        body = b'{"stream":true,"stream_options":{"include_usage":true}}'
-        assert WIRE.read_request(CHAT, {}, read_body(body)).body_with_usage is None
+        assert asking(b'{"stream":true,"stream_options":{"include_usage":true}}') is None
 
     @pytest.mark.parametrize(
         "options", [None, {}, {"include_usage": False}, {"include_obfuscation": False}]
     )
     def test_other_stream_options_are_kept(self, options: dict | None) -> None:
-        body = orjson.dumps({"stream": True, "stream_options": options, "n": 2})
-        asked = orjson.loads(WIRE.read_request(CHAT, {}, read_body(body)).body_with_usage)
+        asked = asking(orjson.dumps({"stream": True, "stream_options": options, "n": 2}))
         wanted = {**(options or {}), "include_usage": True}
-        assert asked == {"stream": True, "stream_options": wanted, "n": 2}
+        assert orjson.loads(asked or b"") == {"stream": True, "stream_options": wanted, "n": 2}
 
     def test_options_that_are_none_are_the_providers_to_refuse(self) -> None:
-        body = b'{"stream":true,"stream_options":[1]}'
-        assert WIRE.read_request(CHAT, {}, read_body(body)).body_with_usage is None
+        assert asking(b'{"stream":true,"stream_options":[1]}') is None
 
-    def test_a_request_too_deep_to_be_written_again_goes_as_it_is(self) -> None:
-        deep = b'{"a":' * 400 + b"1" + b"}" * 400
-        body = b'{"stream":true,"stream_options":{},"x":' + deep + b"}"
-        assert WIRE.read_request(CHAT, {}, read_body(body)).body_with_usage is None
+    def test_all_else_goes_as_it_was_written(self) -> None:
+        deep = b'{"a":' * 400 + b"1e400" + b"}" * 400
+        body = b'{ "stream":true,"x":' + deep + b', "stream_options" : { } }'
+        asked = b'{ "stream":true,"x":' + deep + b', "stream_options" : {"include_usage":true } }'
+        assert asking(body) == asked
 
     def test_a_model_name_is_kept_to_a_length(self) -> None:
         body = orjson.dumps({"model": "m" * 100_000})

@@ -43,7 +43,8 @@ class BudgetConfig(Limits):
         default=DEFAULT_MAX_OUTPUT,
         gt=0,
         le=10_000_000,
-        description="Tokens that are reserved for the output of a call that sets no limit itself.",
+        description="Tokens that are reserved for each answer of a call that sets no limit itself, "
+        "and that it is limited to.",
     )
     default_max_input: int | None = Field(
         default=None,

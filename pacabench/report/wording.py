@@ -225,12 +225,14 @@ def _cut_short(total: AgentSummary) -> list[str]:
     several = "s" * (total.cut_short != 1)
     text = (
         f"{total.cut_short:,} attempt{several} ended because the budget of the run or of an agent "
-        "had no room for a call, or could not tell what it may cost: they count for nothing."
+        "had no room for a call or for all of its reply, or could not tell what it may cost: they "
+        "count for nothing."
     )
     if total.pending:
         text += (
             " Raise the budget, or add what the refusal names (`show --case ID` has it: a model's "
-            "`prices`, `budget.default_max_input`), and `resume` makes those cases anew."
+            "`prices`, `budget.default_max_input`, `budget.default_max_output`), and `resume` makes "
+            "those cases anew."
         )
     return [text]
 
@@ -242,7 +244,8 @@ def _over_case_budget(total: AgentSummary, run_id: str) -> list[str]:
         return []
     text = (
         f"{cases_of(number)} ended as budget_exceeded, which counts as failed: a call did not fit "
-        "into the budget of an attempt, or nobody could tell what it may cost. "
+        "into the budget of an attempt, a reply was cut off for it, or nobody could tell what a "
+        "call may cost. "
         f"`pacabench show {run_id} --failures` has the reasons."
     )
     return [text]

@@ -75,7 +75,7 @@ class TestSummary:
         assert "! 1 attempt ended because the budget of the run or of an agent had no room" in text
         # No higher budget helps where a price is missing, or a bound of the input.
         assert "or add what the refusal names (`show --case ID` has it: a model's `prices`" in text
-        assert "`budget.default_max_input`), and `resume`" in text
+        assert "`budget.default_max_input`, `budget.default_max_output`), and `resume`" in text
         assert "counts as failed" not in text
 
     def test_failures_that_are_the_budgets_of_cases_are_told_from_wrong_answers(

@@ -84,7 +84,7 @@ class TestSummary:
         over = fake_result(outcome=Outcome.BUDGET_EXCEEDED, budget="case")
         text = render(summary_view(make_view([over], [])))
         assert "! 1 case ended as budget_exceeded, which counts as failed" in text
-        assert "`pacabench show run-1 --failures` has the reasons" in text
+        assert "`pacabench show run-1 --failures` has the reasons" in " ".join(text.split())
 
     def test_says_nothing_where_nothing_is_missing(
         self, make_view: Callable[..., RunView], render: Callable[..., str]

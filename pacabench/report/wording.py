@@ -231,8 +231,8 @@ def _cut_short(total: AgentSummary) -> list[str]:
     if total.pending:
         text += (
             " Raise the budget, or add what the refusal names (`show --case ID` has it: a model's "
-            "`prices`, `budget.default_max_input`, `budget.default_max_output`), and `resume` makes "
-            "those cases anew."
+            "`prices`, `budget.default_max_input`, `budget.default_max_output`), and `resume` "
+            "makes those cases anew."
         )
     return [text]
 

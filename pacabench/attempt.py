@@ -358,6 +358,7 @@ def _result(
         exit=facts.exit if facts else None,
         log=log,
         left=left,
+        left_out=facts.left.left_out if facts and facts.left else (),
         provider_wait_ms=facts.provider_wait_ms if facts else None,
         budget=facts.over_budget[0] if facts and facts.over_budget else None,
     )

@@ -78,6 +78,8 @@ class Job:
     """Such a budget is spent."""
     decided: set[CaseKey] = field(default_factory=set)
     """Cases that this session is done with."""
+    cut_left: int = 0
+    """Attempts of this session of which not all left files that are wanted could be taken."""
     breaker: Breaker = field(init=False)
     recording: Recording = field(default_factory=Recording)
 

@@ -296,6 +296,8 @@ class CaseResult:
     """With ``budget_exceeded``: which one."""
     left: str | None = None
     """File below ``left/`` with what evaluators wanted of its work directory."""
+    left_out: tuple[str, ...] = ()
+    """Of what they wanted, names with the reason why it is not in there: bounded, printable."""
 
     @property
     def verdict(self) -> "Verdict":

@@ -5,6 +5,7 @@ given. A result is there whole or not at all: it gets its name when it is done.
 """
 
 import asyncio
+import contextlib
 import glob
 import hashlib
 import os
@@ -33,6 +34,8 @@ _LAYOUT = "2"
 _PROJECT = "project"
 _DATA = "data"
 _NEVER = (".git", ".env", ".env.*", "*.log", "nohup.out")
+_LEFT_OUT = "left-out.txt"
+"""Beside what was taken, what was not: a line each."""
 _MOST_FILES = 100_000
 _POLL_S = 0.1
 _ON_HOST = "`prepare: {command: ..., where: host}` runs it on this machine, with your rights"
@@ -58,6 +61,7 @@ class Contained:
             with locked(kept.with_suffix(".lock"), "prepare", timeout_s, place.cancelled):
                 if not kept.is_dir():
                     self._make(wanted, given, kept, place)
+                _tell_of_left_out(kept, place)
         except OSError as error:
             raise DatasetError(f"prepare: {error}") from error
         return Prepared(kept / given.data, kept / given.base if given.base is not None else None)
@@ -123,8 +127,7 @@ class Contained:
         narration.finish()
         if ran.end is None or ran.end.exit_code:
             raise DatasetError(_failure(config, ran.end, narration.tail))
-        for text in ran.left_out:
-            place.tell(f"prepare: not taken out of its container: {text}")
+        (into / _LEFT_OUT).write_text("".join(f"{text}\n" for text in ran.left_out), "utf-8")
 
     def _wait(self, work: Coroutine[Any, Any, Any], cancelled: Callable[[], bool]) -> Any:
         """The result of ``work``, which runs in the event loop; ended when nobody wants it."""
@@ -244,6 +247,13 @@ def _requirements(config: PrepareConfig, loaded: LoadedConfig) -> Path | None:
     if not path.is_file():
         raise DatasetError(f"prepare.requirements: there is no file {path}")
     return path
+
+
+def _tell_of_left_out(kept: Path, place: Place) -> None:
+    """Each time: that something is missing is no news of the first run alone."""
+    with contextlib.suppress(FileNotFoundError):  # made by an earlier version
+        for text in (kept / _LEFT_OUT).read_text("utf-8").splitlines():
+            place.tell(f"prepare: not taken out of its container: {text}")
 
 
 def _failure(config: PrepareConfig, end: Any, tail: str) -> str:

@@ -42,6 +42,7 @@ from pacabench.stats import Totals, add_up
 from pacabench.store import DecisionRecord
 from pacabench.store.left import keeper_of
 
+_LEFT_OUT_TOLD = 3
 GRACE_S = 60.0
 """How long running cases may go on after a stop; less where `timeout_seconds` is less."""
 
@@ -314,12 +315,26 @@ def _recorder(job: Job, halt: Callable[[], None]) -> Record:
         elif not will_retry:
             job.decided.add(result.key)
         job.listener(AttemptFinished(result, will_retry))
+        if result.left_out:
+            _tell_of_left_out(job, result)
         counts = result.decides and not will_retry
         if job.contest is not None and counts and job.contest.take(result):
             job.listener(Notice("info", f"{job.contest.said()}; no further case is started"))
             halt()
 
     return record
+
+
+def _tell_of_left_out(job: Job, result: CaseResult) -> None:
+    """The first few: every one is in its case's record."""
+    job.cut_left += 1
+    if job.cut_left > _LEFT_OUT_TOLD:
+        return
+    more = f" and {len(result.left_out) - 1} more" if len(result.left_out) > 1 else ""
+    last = "; that is told of no further case" if job.cut_left == _LEFT_OUT_TOLD else ""
+    case = f"{result.key.agent}, {result.key.dataset}, {result.key.case_id}"
+    text = f"of what the agent left ({case}), {result.left_out[0]}{more}: not taken out"
+    job.listener(Notice("warning", f"{text}; `show --case` has all{last}"))
 
 
 def _announce(job: Job, ledger: Ledger, treasury: Treasury) -> None:

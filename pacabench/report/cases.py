@@ -168,6 +168,7 @@ def _attempt(result: CaseResult, said: str) -> Iterator[RenderableType]:
             "evaluation": _evaluation(result),
             "exit": _exit(result),
             "log": _log(result, said),
+            "files left": _left(result),
             "stderr": _tail(result.exit.stderr_tail) if result.exit else None,
         }
     )
@@ -177,6 +178,14 @@ def _log(result: CaseResult, said: str) -> str | None:
     if result.log is None:
         return None
     return f"logs/{printable(result.log)}\n{_tail(said)}"
+
+
+def _left(result: CaseResult) -> str | None:
+    """Where they are, and what is not among them."""
+    if result.left is None:
+        return None
+    missing = (f"not taken out: {printable(text)}" for text in result.left_out)
+    return "\n".join((f"left/{printable(result.left)}", *missing))
 
 
 def _tail(text: str) -> str:

@@ -13,6 +13,7 @@ from pacabench.figures import CallFigures
 from pacabench.model import CaseResult
 from pacabench.report.budget import export_budget
 from pacabench.report.egress import export_egress
+from pacabench.report.rows import left_path
 from pacabench.report.view import RunView
 from pacabench.stats import AgentSummary, Interval, PerCase
 from pacabench.stats.repeats import Repeats
@@ -199,6 +200,8 @@ def _case(view: RunView, result: CaseResult) -> dict[str, Any]:
         "provider_wait_ms": result.provider_wait_ms,
         "ttft_ms": figures.ttft_ms,
         **_usage(figures.usage),
+        "left": left_path(result),
+        "left_out": list(result.left_out),
         "egress": export_egress(view.egress.get(key)),
     }
 

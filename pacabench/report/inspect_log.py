@@ -14,7 +14,7 @@ import orjson
 
 from pacabench.figures import CallFigures
 from pacabench.model import JSON, CaseResult, Outcome
-from pacabench.report.rows import as_text
+from pacabench.report.rows import as_text, left_path
 from pacabench.report.view import RunView
 from pacabench.stats import AgentSummary
 
@@ -163,6 +163,8 @@ def _sample(view: RunView, result: CaseResult, questions: Questions) -> dict[str
             "provider_wait_ms": result.provider_wait_ms,
             "ttft_ms": figures.ttft_ms,
             "calls": figures.usage.calls,
+            "left": left_path(result),
+            "left_out": list(result.left_out),
         },
         "model_usage": {model: _usage(figures.usage)} if figures.usage.calls else {},
         "started_at": datetime.fromtimestamp(result.started_at, UTC).isoformat(),

@@ -85,6 +85,8 @@ CASE_COLUMNS: dict[str, Kind] = {
     "provider_wait_ms": "number",
     "ttft_ms": "number",
     **_USAGE,
+    "left": "text",
+    "left_out": "text",
 }
 
 
@@ -176,7 +178,14 @@ def _case(view: RunView, result: CaseResult) -> Row:
         "provider_wait_ms": result.provider_wait_ms,
         "ttft_ms": figures.ttft_ms,
         **_usage(figures.usage),
+        "left": left_path(result),
+        "left_out": "\n".join(result.left_out) or None,
     }
+
+
+def left_path(result: CaseResult) -> str | None:
+    """The tar of what an attempt's agent left, from the run's directory."""
+    return f"left/{result.left}" if result.left is not None else None
 
 
 def _usage(figures: CallFigures) -> Row:

@@ -98,6 +98,14 @@ def test_a_program_gets_what_the_agent_left_and_so_does_score(
     for name in ("passwd", "etc", "pipe", "new?line", "sparse", "d/d: too deep"):
         assert name in said, said
     assert ("out/secret: Permission denied" in said) == (sandbox == "docker")
+    hostile = cases["c-hostile"]
+    assert [case["left_out"] for case in cases.values() if case is not hostile] == [[]] * 3
+    assert "out/passwd: no regular file" in hostile["left_out"]
+    assert (tmp_path / "runs" / "proof" / hostile["left"]).is_file()
+    _, shown = harness.run("show", "proof", "--case", "c-hostile")
+    assert hostile["left"] in shown.decode()
+    assert "not taken out: out/passwd: no regular file" in shown.decode()
+    assert output.count(b"of what the agent left") == 1
     left = tmp_path / "runs" / "proof" / "left"
     tars = sorted(left.iterdir())
     assert len(tars) == 4

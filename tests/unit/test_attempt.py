@@ -432,6 +432,7 @@ class TestLeftFiles:
         result = await bench.attempt()
         assert result.outcome is Outcome.PASSED
         assert result.left == f"{result.attempt_id}.tar"
+        assert result.left_out == ()
         assert kept == {result.attempt_id: LeftFiles(("*.txt",), {"answer 1": b"1"})}
         assert not bench.sandbox.live
 

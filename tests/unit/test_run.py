@@ -574,3 +574,30 @@ class TestStopWhenDecided:
         with pytest.raises(UsageError, match="needs 8 cases at least, and there are 7"):
             await lopsided.start(selection=Selection(stop_when_decided=True, limit=7))
         assert not lopsided.run_dir.exists()
+
+
+class TestLeftOut:
+    """Files of agents that could not be taken out."""
+
+    async def test_the_first_few_are_told_and_each_is_on_record(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = pacabench.session.run_attempt
+        found = ("out/link: no regular file", "out/pipe: no regular file")
+
+        async def run_attempt(planned: Any, workshop: Any) -> Any:
+            return dataclasses.replace(await real(planned, workshop), left_out=found)
+
+        monkeypatch.setattr("pacabench.session.run_attempt", run_attempt)
+        await project.start()
+        results = list(load_run(project.run_dir).results())
+        assert len(results) > 3
+        assert {result.left_out for result in results} == {found}
+        told = [
+            event.text
+            for event in project.events
+            if isinstance(event, Notice) and "of what the agent left" in event.text
+        ]
+        assert len(told) == 3
+        assert "out/link: no regular file and 1 more: not taken out" in told[0]
+        assert told[2].endswith("that is told of no further case")

@@ -43,6 +43,7 @@ def test_it_is_held_and_its_data_are_kept_below_the_cache(project: Project) -> N
 
     assert project.load(more=files).digest == dataset.digest
     assert project.ran() == 1
+    assert sum("link: no regular file" in text for text in project.said) == 2  # each time
     (project.folder / "raw" / "unique.txt").write_text(f"{marker} changed")
     project.load(more=files)
     assert project.ran() == 2

@@ -35,7 +35,7 @@ AGENT = USAGE | {
 CASE = USAGE | {
     "agent", "dataset", "case_id", "epoch", "outcome", "passed", "score", "output", "expected",
     "error", "attempts", "duration_ms", "ttft_ms", "provider_wait_ms",
-    "egress",
+    "egress", "left", "left_out",
 }  # fmt: skip
 
 
@@ -118,6 +118,7 @@ class TestFigures:
             "input_tokens": 100, "output_tokens": 7, "cached_tokens": 40, "reasoning_tokens": 3,
             "cost_usd": 0.25, "cost_incomplete": False, "uncounted_calls": 0, "unpriced_calls": 0,
             "egress": cases["agent", "case-1"]["egress"],  # below
+            "left": None, "left_out": [],
             "estimated_calls": 0, "replayed_calls": 0, "other_model_calls": 0,
         }  # fmt: skip
         wrong = cases["agent", "case-2"]

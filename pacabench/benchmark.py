@@ -33,9 +33,9 @@ from pacabench.left_files import Wanted
 from pacabench.providers import clean_agent_env, clean_service_env, provider_specs
 from pacabench.proxy.control import ProviderSpec
 from pacabench.sandbox.base import SandboxAgent
-from pacabench.sandbox.docker.images.source import exactly, read_patterns, scan_source
+from pacabench.sandbox.docker.images.build_context import read_context
+from pacabench.sandbox.docker.images.source_files import exactly, read_patterns, scan_source
 from pacabench.sandbox.docker.images.tree import pack
-from pacabench.sandbox.docker.images.user_build import read_context
 from pacabench.store import Selection
 from pacabench.user_code import module_file
 

@@ -10,9 +10,8 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import orjson
 from yarl import URL
 
@@ -34,13 +33,15 @@ from pacabench.proxy.patience import Patience
 from pacabench.proxy.tapes import Tapes
 from pacabench.proxy.terms import FREE, Ask, Asking, Ruling, Terms
 
+if TYPE_CHECKING:
+    from pacabench.judge_client import JudgeClient
+
 Book = Callable[[CallRecord, float | None], None]
 """Gets each call of a judge when it ends, with what it cost; must not block."""
 AskFor = Callable[[Ask, Pricer], Awaitable[Ruling]]
 """Decides whether a call may go out; the pricer is that of the judge's provider."""
 _BEDROCK = "bedrock"
 _KEY_VARIABLE = "JUDGE_API_KEY"
-_MAX_REPLY_BYTES = 4 * 1024**2
 _SAID_CHARS = 1000
 _JSON = "application/json"
 _OK = 200
@@ -141,6 +142,8 @@ async def open_judges(
     rules: Rules,
 ) -> AsyncIterator["Judges"]:
     """Judges that can be asked until the context ends; ``book`` has every call by then."""
+    from pacabench.judge_client import open_client  # noqa: PLC0415 - slow, and seldom wanted
+
     proxy = loaded.config.config.proxy
     patience = Patience(retry_for_s=proxy.retry_for_seconds, silence_s=proxy.silence_seconds)
     gateways: dict[LlmJudgeConfig, Gateway] = {}
@@ -160,10 +163,9 @@ async def open_judges(
                 on_ask=None if rules.ask is None else _asking(rules.ask, pricer),
             )
             gateways[judge] = await stack.enter_async_context(gateway)
-        # The judge's own `timeout_seconds` is the only limit; aiohttp's would be 300 s.
-        patient = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
-        session = await stack.enter_async_context(patient)
-        yield Judges(gateways, specs, session, rules.terms)
+        # The judge's own `timeout_seconds` is the only limit.
+        client = await stack.enter_async_context(open_client())
+        yield Judges(gateways, specs, client, rules.terms)
 
 
 def _asking(ask: AskFor, pricer: Pricer) -> Asking:
@@ -194,12 +196,12 @@ class Judges:
         self,
         gateways: Mapping[LlmJudgeConfig, Gateway],
         specs: Mapping[LlmJudgeConfig, ProviderSpec],
-        session: aiohttp.ClientSession,
+        client: "JudgeClient",
         terms: Terms,
     ) -> None:
         self._gateways = gateways
         self._specs = specs
-        self._session = session
+        self._client = client
         self._terms = terms
 
     async def ask(self, config: LlmJudgeConfig, question: Question) -> str:
@@ -221,8 +223,6 @@ class Judges:
             raise EvaluatorError(
                 f"the judge {config.model} did not answer within {config.timeout_seconds:g} s"
             ) from None
-        except aiohttp.ClientError as error:
-            raise EvaluatorError(f"the judge {config.model} cannot be asked: {error}") from error
         finally:
             await gateway.remove_lane(lane, grace_s=0)
 
@@ -232,17 +232,12 @@ class Judges:
         asked = api.ask(config, question)
         # The gateway takes the key so from everybody, and puts the provider's own where it belongs.
         headers = {**asked.headers, "Authorization": f"Bearer {key}", "Content-Type": _JSON}
-        async with self._session.post(
-            # Encoded already: a colon in a model's name has to stay as it is.
-            URL(f"{origin}/{spec.name}{asked.path}", encoded=True),
-            data=orjson.dumps(asked.body),
-            headers=headers,
-        ) as reply:
-            content = await _content(reply)
-            if reply.status != _OK:
-                raise EvaluatorError(
-                    f"the judge {config.model}: HTTP {reply.status}: {_said(content)}"
-                )
+        # Encoded already: a colon in a model's name has to stay as it is.
+        url = URL(f"{origin}/{spec.name}{asked.path}", encoded=True)
+        body = orjson.dumps(asked.body)
+        status, content = await self._client.post(config.model, url, body, headers)
+        if status != _OK:
+            raise EvaluatorError(f"the judge {config.model}: HTTP {status}: {_said(content)}")
         try:
             text = api.text(orjson.loads(content))
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
@@ -251,16 +246,6 @@ class Judges:
             said = content[:200].decode(errors="replace")
             raise EvaluatorError(f"the judge {config.model} said nothing: {said}")
         return text
-
-
-async def _content(reply: aiohttp.ClientResponse) -> bytes:
-    """All of it, up to a bound; a single read would end where the first piece does."""
-    content = bytearray()
-    async for piece in reply.content.iter_any():
-        content += piece
-        if len(content) > _MAX_REPLY_BYTES:
-            break
-    return bytes(content[:_MAX_REPLY_BYTES])
 
 
 def _said(content: bytes) -> str:

@@ -26,8 +26,8 @@ from pacabench.errors import DatasetError, EngineUnreachableError, SandboxError,
 from pacabench.events import Listener
 from pacabench.left_files import Wanted, is_runnable, is_safe_name
 from pacabench.sandbox.base import SandboxAgent
-from pacabench.sandbox.docker.images.requirements import requirements_content
-from pacabench.sandbox.docker.images.source import exactly, scan_source
+from pacabench.sandbox.docker.images.requirement_files import requirements_content
+from pacabench.sandbox.docker.images.source_files import exactly, scan_source
 
 _LAYOUT = "2"
 """Part of every key: changes when the same input would be placed or taken in another way."""

@@ -6,28 +6,21 @@ same version, and that version is in the manifest. Prices of the configuration w
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from importlib.metadata import version
 from types import MappingProxyType
 
-import genai_prices
 import orjson
-from genai_prices.types import ModelPrice, PriceCalculation
 
 from pacabench.config.schema import PriceConfig
-from pacabench.dearest import most_of
 from pacabench.model import SCRIPTED_PROVIDER, CallRecord, Usage
 from pacabench.proxy.control import ProviderSpec
 
-PRICES_VERSION = f"genai-prices {genai_prices.__version__}"
+PRICES_VERSION = f"genai-prices {version('genai-prices')}"
 """For the manifest: the snapshot that comes with this version."""
 
-_FREE = ":free"
-"""Ends the names of models that OpenRouter serves for nothing; they have no price in the list."""
 _PROVIDER_IDS = MappingProxyType({"azure_openai": "azure", "gemini": "google", "bedrock": "aws"})
 """Where the list calls a provider otherwise."""
 _MILLION = 1_000_000
-_ONE_EACH = genai_prices.Usage(input_tokens=1, output_tokens=1)
-_STANDARD_TIERS = frozenset({"default", "standard", "auto", "on_demand", "scale"})
 
 
 class Pricer:
@@ -75,13 +68,14 @@ class Pricer:
                 return _own_price(call.usage, self._own[model])
         if kind == "openrouter" and (billed := _billed_by_openrouter(call)) is not None:
             return billed
-        if not call.is_counted or call.usage is None:
+        if not call.is_counted or kind == SCRIPTED_PROVIDER:
             return None
-        when = datetime.fromtimestamp(call.started_at, UTC)
+        from pacabench.price_list import price_of  # noqa: PLC0415 - slow
+
         # The answered name is the more exact one, but a gateway may make up its own.
         for model in models:
             for url in (self._base_urls.get(call.provider), None):
-                cost = _list_price(call, model, _PROVIDER_IDS.get(kind, kind), url, when)
+                cost = price_of(call, model, _PROVIDER_IDS.get(kind, kind), url)
                 if cost is not None:
                     return cost
         return None
@@ -99,11 +93,15 @@ class Pricer:
         kind = self._kinds.get(provider, provider)
         if kind == SCRIPTED_PROVIDER:
             return 0.0
-        now = datetime.now(UTC)
+        from pacabench.price_list import most_of  # noqa: PLC0415 - slow
+
         for url in (self._base_urls.get(provider), None):
-            found = _looked_up(_ONE_EACH, model, _PROVIDER_IDS.get(kind, kind), url, now, {})
+            listed = _PROVIDER_IDS.get(kind, kind)
+            found = most_of(
+                model, listed, url, input_tokens=input_tokens, output_tokens=output_tokens
+            )
             if found is not None:
-                return most_of(found.model, now, input_tokens, output_tokens)
+                return found
         return None
 
 
@@ -142,75 +140,3 @@ def _billed_by_openrouter(call: CallRecord) -> float | None:
     if raw.get("is_byok") is True and isinstance(upstream, int | float):
         return float(cost + upstream)
     return float(cost)
-
-
-def _list_price(
-    call: CallRecord, model: str, provider: str, base_url: str | None, when: datetime
-) -> float | None:
-    assert call.usage is not None
-    tokens = _as_priced(call.usage)
-    price = _looked_up(tokens, model, provider, base_url, when, _context(call))
-    return None if price is None else float(price.total_price)
-
-
-def _looked_up(
-    tokens: genai_prices.Usage,
-    model: str,
-    provider: str,
-    base_url: str | None,
-    when: datetime,
-    context: dict[str, str],
-) -> PriceCalculation | None:
-    """By the list of the provider at ``base_url``, or without one by that of ``provider``."""
-    try:
-        if base_url is not None:
-            price = genai_prices.calc_price(
-                tokens,
-                model,
-                provider_api_url=base_url,
-                genai_request_timestamp=when,
-                price_context=context,
-            )
-        else:
-            price = genai_prices.calc_price(
-                tokens,
-                model,
-                provider_id=provider,
-                genai_request_timestamp=when,
-                price_context=context,
-            )
-    except (LookupError, ValueError):  # unknown model or provider; counts that contradict
-        return None
-    if not _prices_tokens(price.model_price) and not price.model.id.endswith(_FREE):
-        return None
-    return price
-
-
-def _context(call: CallRecord) -> dict[str, str]:
-    """What a variant of a price hangs on, in the list's words."""
-    tier, speed = call.service_tier, (call.raw_usage or {}).get("speed")
-    found: dict[str, str] = {}
-    if tier == "batch":
-        found["processing"] = "batch"
-    elif tier is not None and tier not in _STANDARD_TIERS:
-        found["service_tier"] = tier
-    if isinstance(speed, str):
-        found["speed"] = speed
-    return found
-
-
-def _as_priced(usage: Usage) -> genai_prices.Usage:
-    """In ``genai-prices`` input is the total, of which the cached parts are parts."""
-    return genai_prices.Usage(
-        input_tokens=usage.total_input_tokens,
-        cache_read_tokens=usage.cached_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        cache_write_1h_tokens=usage.cache_write_1h_tokens,
-        output_tokens=usage.output_tokens or 0,
-        output_reasoning_tokens=usage.reasoning_tokens,
-    )
-
-
-def _prices_tokens(price: ModelPrice) -> bool:
-    """Some entries of the list have no price at all, or one for something that is no token."""
-    return price.input_mtok is not None

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from pacabench import __version__
 from pacabench.cli.output import write_result
+from pacabench.memory import building
 
 _MODULES = {
     "init": "project",
@@ -38,7 +39,8 @@ _SETTINGS: dict[str, Any] = {
 
 @cache
 def _command(name: str) -> Any:
-    module = import_module(f"pacabench.cli.{_MODULES[name]}")
+    with building():
+        module = import_module(f"pacabench.cli.{_MODULES[name]}")
     alone = typer.Typer(add_completion=False, **_SETTINGS)
     if (group := getattr(module, "app", None)) is not None:
         alone.add_typer(group, name=name)

@@ -3,7 +3,6 @@
 import contextlib
 
 from pacabench.cli.exit import ExitCode, say_error, say_warning
-from pacabench.cli.logs import log_finished
 from pacabench.cli.options import LogFormat
 from pacabench.cli.output import result_console, write_result
 from pacabench.cli.runs import name_for
@@ -27,6 +26,8 @@ def conclude(
     if below and code is ExitCode.DONE:
         code = ExitCode.GATE
     if log_format is LogFormat.JSON:
+        from pacabench.cli.json_logs import log_finished  # noqa: PLC0415 - slow, seldom wanted
+
         log_finished(report.run_id, report.summary.total, int(code))
     with contextlib.suppress(OSError):  # nobody reads stdout any more; the code still tells
         if quiet:

@@ -1,66 +1,28 @@
-"""structlog: one JSON object per line, or readable text, on stderr.
+"""What Python's ``logging`` is told to do: readable text on stderr, or one JSON object per line."""
 
-JSON lines are ASCII only (everything else is escaped), because part of it was chosen by agents.
-"""
-
-import json
 import logging
 import sys
-from typing import Any
-
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
 
 from pacabench.cli.options import LogFormat
-from pacabench.events import (
-    AttemptFinished,
-    AttemptStarted,
-    CallFinished,
-    Event,
-    Notice,
-    Paused,
-    Preparing,
-    Resumed,
-    RunStarted,
-    Stopping,
-)
-from pacabench.model import CaseKey, CaseResult, MeteredCall
 from pacabench.report.printable import printable
-from pacabench.stats import Counts
-
-_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "danger": logging.CRITICAL}
 
 
 def configure_logs(log_format: LogFormat) -> None:
-    """Send structlog and the standard library's warnings through one renderer to stderr."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
-    )
+    """Send warnings of ours and of the libraries to stderr, in ``log_format``."""
     json_lines = log_format is LogFormat.JSON
     handler = logging.StreamHandler(_CurrentStderr())
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _as_json if json_lines else _as_text,
-            ],
-        )
-    )
+    handler.setFormatter(_json_formatter() if json_lines else _Text())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("pacabench").setLevel(logging.INFO if json_lines else logging.WARNING)
     logging.raiseExceptions = False  # a closed terminal must not end a run
+
+
+def _json_formatter() -> logging.Formatter:
+    from pacabench.cli.json_logs import json_formatter  # noqa: PLC0415 - slow, and seldom wanted
+
+    return json_formatter()
 
 
 class _CurrentStderr:
@@ -73,102 +35,11 @@ class _CurrentStderr:
         sys.stderr.flush()
 
 
-def _as_json(_logger: WrappedLogger, _name: str, fields: EventDict) -> str:
-    return json.dumps(fields, ensure_ascii=True, default=repr)
+class _Text(logging.Formatter):
+    """Level and message on a line, and the lines of a traceback; control characters escaped."""
 
-
-def _as_text(_logger: WrappedLogger, _name: str, fields: EventDict) -> str:
-    fields.pop("timestamp", None)
-    level, event = fields.pop("level", "info"), fields.pop("event", "")
-    trace = fields.pop("exception", "")
-    rest = "".join(f" {name}={value!r}" for name, value in fields.items())
-    lines = [f"{level}: {event}{rest}", *str(trace).splitlines()]
-    return "\n".join(printable(line) for line in lines)
-
-
-def log_event(event: Event) -> None:
-    """Write ``event`` as one JSON line. The fields are listed in ``docs/cli.md``."""
-    log = structlog.stdlib.get_logger("pacabench.run")
-    match event:
-        case Preparing(text=text):
-            log.info("preparing", text=text)
-        case RunStarted():
-            log.info(
-                "run_started",
-                run_id=event.run_id,
-                sandbox=event.sandbox,
-                planned=event.planned,
-                decided=len(event.decided),
-            )
-        case AttemptStarted(key=key, number=number):
-            log.info("attempt_started", **_key_fields(key), number=number)
-        case CallFinished(call=call):
-            log.info("call_finished", **_key_fields(call.key), **_call_fields(call))
-        case AttemptFinished(result=result, will_retry=will_retry):
-            fields = _key_fields(result.key) | _result_fields(result)
-            log.info("attempt_finished", **fields, will_retry=will_retry)
-        case Paused(why=why, give_up_after_s=give_up_after_s):
-            log.warning("paused", why=why, give_up_after_s=give_up_after_s)
-        case Resumed(after_s=after_s):
-            log.info("resumed", after_s=after_s)
-        case Stopping(grace_s=grace_s):
-            log.info("stopping", grace_s=grace_s)
-        case Notice(level=level, text=text):
-            log.log(_LEVELS[level], "notice", text=text)
-
-
-def _key_fields(key: CaseKey) -> dict[str, Any]:
-    return {"agent": key.agent, "dataset": key.dataset, "case_id": key.case_id, "epoch": key.epoch}
-
-
-def _call_fields(metered: MeteredCall) -> dict[str, Any]:
-    call, usage = metered.call, metered.call.usage
-    return {
-        "attempt_id": call.attempt_id,
-        "provider": call.provider,
-        "endpoint": call.endpoint,
-        "model": call.model,
-        "status": call.status,
-        "end": call.end,
-        "ttft_ms": call.ttft_ms,
-        "duration_ms": call.duration_ms,
-        "input_tokens": usage.total_input_tokens if usage else None,
-        "output_tokens": usage.output_tokens if usage else None,
-        "cached_tokens": usage.cached_tokens if usage else None,
-        "usage_source": call.usage_source,
-        "retries": call.retries,
-        "waited_ms": call.waited_ms,
-        "cost_usd": metered.cost_usd,
-    }
-
-
-def _result_fields(result: CaseResult) -> dict[str, Any]:
-    return {
-        "attempt_id": result.attempt_id,
-        "number": result.number,
-        "outcome": result.outcome.value,
-        "score": result.evaluation.score if result.evaluation else None,
-        "duration_ms": result.duration_ms,
-        "provider_wait_ms": result.provider_wait_ms,
-        "error": result.error,
-    }
-
-
-def log_finished(run_id: str, total: Counts, exit_code: int) -> None:
-    """Write the last JSON line of a run."""
-    structlog.stdlib.get_logger("pacabench.run").info(
-        "run_finished",
-        run_id=run_id,
-        cases=total.cases,
-        passed=total.passed,
-        failed=total.failed,
-        infrastructure=total.infrastructure,
-        pending=total.pending,
-        accuracy=total.accuracy,
-        calls=total.usage.calls,
-        input_tokens=total.usage.input_tokens,
-        output_tokens=total.usage.output_tokens,
-        cached_tokens=total.usage.cached_tokens,
-        cost_usd=total.usage.cost_usd,
-        exit_code=exit_code,
-    )
+    def format(self, record: logging.LogRecord) -> str:
+        """See :class:`logging.Formatter`."""
+        trace = self.formatException(record.exc_info) if record.exc_info else ""
+        lines = [f"{record.levelname.lower()}: {record.getMessage()}", *trace.splitlines()]
+        return "\n".join(printable(line) for line in lines)

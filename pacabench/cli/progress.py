@@ -15,7 +15,7 @@ from pacabench.cli.lines import stopping_line
 from pacabench.cli.options import LogFormat
 from pacabench.cli.output import HonestConsole
 from pacabench.cli.tally import Tally
-from pacabench.cli.views import JsonView, LineView, LiveView, QuietView, View
+from pacabench.cli.views import LineView, LiveView, QuietView, View
 from pacabench.events import Event
 
 REFRESH_S = 0.25
@@ -87,6 +87,8 @@ async def _tick(progress: Progress) -> None:
 def choose_view(tally: Tally, *, quiet: bool, log_format: LogFormat) -> View:
     """Bars only where stderr is a terminal that can move its cursor."""
     if log_format is LogFormat.JSON:
+        from pacabench.cli.json_logs import JsonView  # noqa: PLC0415 - slow, and seldom wanted
+
         return JsonView(quiet=quiet)
     if quiet:
         return QuietView(tally)

@@ -1,4 +1,6 @@
-"""Four ways to show a run's progress: bars, plain lines, JSON lines, and next to nothing.
+"""Ways to show a run's progress: bars, plain lines, and next to nothing.
+
+``json_logs`` has the fourth one, JSON lines.
 
 All write to stderr and are called from the event loop's thread alone.
 """
@@ -15,7 +17,6 @@ from rich.text import Text
 
 from pacabench.cli.bars import Frame, draw
 from pacabench.cli.lines import event_line, heartbeat_line, paused_line, stopping_line
-from pacabench.cli.logs import log_event
 from pacabench.cli.tally import Tally
 from pacabench.events import AttemptFinished, Event, Notice, Paused, Resumed, Stopping
 
@@ -139,29 +140,6 @@ class QuietView:
     def say(self, text: str) -> None:
         """Print ``text``."""
         sys.stderr.write(text + "\n")
-
-    def tick(self) -> None:
-        """Nothing moves."""
-
-    def close(self) -> None:
-        """Nothing is left open."""
-
-
-class JsonView:
-    """Every event as one JSON line, in among the rest of the log; ``quiet``: warnings only."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-
-    def show(self, event: Event) -> None:
-        """Log the event."""
-        warns = isinstance(event, Paused) or (isinstance(event, Notice) and event.level != "info")
-        if warns or not self._quiet:
-            log_event(event)
-
-    def say(self, text: str) -> None:
-        """Log ``text`` as a notice."""
-        log_event(Notice("warning", text))
 
     def tick(self) -> None:
         """Nothing moves."""

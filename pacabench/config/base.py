@@ -17,7 +17,8 @@ from pydantic import (
 class Section(BaseModel):
     """A mapping in the YAML: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Put together when it is first used, with all that it holds, and not each part by itself.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class Verbatim:

@@ -3,9 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-from rapidfuzz import fuzz
-from rapidfuzz.distance import JaroWinkler
-
 from pacabench.config.evaluators import SimilarityConfig
 from pacabench.evaluators.text import no_text, require_expected, scored, text_of, texts_of, verdict
 from pacabench.model import JSON, Case, Evaluation
@@ -19,12 +16,17 @@ def _percent(metric: Callable[..., float]) -> Callable[[str, str], float]:
     return lambda first, second: metric(first, second) / _PERCENT
 
 
-METRICS: dict[str, Callable[[str, str], float]] = {
-    "ratio": _percent(fuzz.ratio),
-    "token_sort_ratio": _percent(fuzz.token_sort_ratio),
-    "token_set_ratio": _percent(fuzz.token_set_ratio),
-    "jaro_winkler": JaroWinkler.similarity,
-}
+def _metric(name: str) -> Callable[[str, str], float]:
+    from rapidfuzz import fuzz  # noqa: PLC0415 - slow
+    from rapidfuzz.distance import JaroWinkler  # noqa: PLC0415 - slow
+
+    metrics: dict[str, Callable[[str, str], float]] = {
+        "ratio": _percent(fuzz.ratio),
+        "token_sort_ratio": _percent(fuzz.token_sort_ratio),
+        "token_set_ratio": _percent(fuzz.token_set_ratio),
+        "jaro_winkler": JaroWinkler.similarity,
+    }
+    return metrics[name]
 
 
 class Similarity:
@@ -32,7 +34,7 @@ class Similarity:
 
     def __init__(self, config: SimilarityConfig) -> None:
         self._config = config
-        self._metric = METRICS[config.metric]
+        self._metric = _metric(config.metric)
 
     def check(self, case: Case) -> None:
         """See :class:`~pacabench.evaluators.base.Evaluator`."""

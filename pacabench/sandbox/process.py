@@ -24,7 +24,7 @@ from pacabench.proxy.spool import Spool
 from pacabench.proxy.terms import FREE, Terms
 from pacabench.sandbox.base import Sandbox, SandboxAgent, SandboxContext, SandboxFacts, Session
 from pacabench.sandbox.child import Child, ending
-from pacabench.sandbox.docker.images.source import scan_source
+from pacabench.sandbox.docker.images.source_files import scan_source
 from pacabench.sandbox.environment import agent_variables, virtual_key
 from pacabench.sandbox.kept import KeeperError, collect
 from pacabench.sandbox.orphans import (

@@ -4,6 +4,8 @@
 and ``reader`` make the files hold whole lines only. ``docs/journal.md`` says what is promised.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from pacabench.store.logs import read_log, without_stderr
 from pacabench.store.manifest import (
     AuditRecord,
@@ -30,7 +32,9 @@ from pacabench.store.record import (
     list_runs,
     load_run,
 )
-from pacabench.store.run_store import RunStore
+
+if TYPE_CHECKING:
+    from pacabench.store.run_store import RunStore
 
 __all__ = [
     "AuditRecord",
@@ -59,3 +63,12 @@ __all__ = [
     "utc_now",
     "without_stderr",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the writer when somebody asks for it: readers need none of what it stands on."""
+    if name == "RunStore":
+        from pacabench.store.run_store import RunStore  # noqa: PLC0415 - see above
+
+        return RunStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

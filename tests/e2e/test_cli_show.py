@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pacabench.sandbox.docker.images.source import scan_source
+from pacabench.sandbox.docker.images.source_files import scan_source
 from pacabench.testing import Reply, provider_in_thread
 
 ESCAPES = "\\u001b]0;owned\\u0007\\u001b[2J\\u202e"

@@ -15,7 +15,7 @@ from pacabench.config.load import load_config
 from pacabench.errors import ConfigError, ImageError
 from pacabench.events import Event, Preparing
 from pacabench.export_mark import EXPORT_MARK
-from pacabench.sandbox.docker.images.source import scan_source
+from pacabench.sandbox.docker.images.source_files import scan_source
 from pacabench.store import Selection
 
 CONFIG = """\

@@ -17,7 +17,7 @@ from pacabench.audit.bench import Bench
 from pacabench.audit.drives.images import write_project
 from pacabench.audit.drives.talk import remark
 from pacabench.audit.ground import Ground
-from pacabench.sandbox.docker.images.source import scan_source
+from pacabench.sandbox.docker.images.source_files import scan_source
 from pacabench.sandbox.docker.images.tree import pack
 
 _SECRET = b"a secret of the user's"
@@ -104,7 +104,7 @@ def _reads(program: str, *arguments: str, within_s: float) -> str | None:
 _SCAN = """
 import sys
 from pathlib import Path
-from pacabench.sandbox.docker.images.source import scan_source
+from pacabench.sandbox.docker.images.source_files import scan_source
 from pacabench.sandbox.docker.images.tree import pack
 tree = scan_source(Path(sys.argv[1]), [])
 print(pack([("", tree)]), [entry.path for entry in tree.entries])

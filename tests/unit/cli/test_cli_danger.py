@@ -6,11 +6,12 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from pacabench.cli.json_logs import JsonView
 from pacabench.cli.lines import event_line
 from pacabench.cli.logs import configure_logs
 from pacabench.cli.options import LogFormat
 from pacabench.cli.tally import Tally
-from pacabench.cli.views import JsonView, LineView, LiveView, QuietView
+from pacabench.cli.views import LineView, LiveView, QuietView
 from pacabench.events import Notice
 
 DANGER = Notice("danger", "not held as promised (a): an agent has routes")

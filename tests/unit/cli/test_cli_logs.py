@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
-from pacabench.cli.logs import configure_logs, log_event
+from pacabench.cli.json_logs import log_event
+from pacabench.cli.logs import configure_logs
 from pacabench.cli.options import LogFormat
 from pacabench.events import (
     AttemptFinished,

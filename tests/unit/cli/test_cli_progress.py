@@ -13,13 +13,13 @@ from typing import Any, TextIO
 import pytest
 from rich.console import Console
 
+from pacabench.cli.json_logs import JsonView
 from pacabench.cli.logs import configure_logs
 from pacabench.cli.options import LogFormat
 from pacabench.cli.progress import STOPPING_NOW, Progress, choose_view, open_progress
 from pacabench.cli.tally import Tally
 from pacabench.cli.views import (
     HEARTBEAT_S,
-    JsonView,
     LineView,
     LiveView,
     QuietView,

@@ -13,7 +13,7 @@ from pacabench.report.markdown import render_markdown
 from pacabench.report.parquet import parquet_chunks
 from pacabench.report.rows import flat_agents, flat_cases
 from pacabench.report.view import RunView
-from pacabench.sandbox.docker.images.source import scan_source
+from pacabench.sandbox.docker.images.source_files import scan_source
 
 WRITERS: dict[str, Callable[[RunView], Iterator[bytes]]] = {
     "json": lambda view: export_chunks(view, include_cases=True),

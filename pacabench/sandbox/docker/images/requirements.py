@@ -1,10 +1,6 @@
 """The step that installs an agent's requirements."""
 
 import asyncio
-import hashlib
-import os
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +8,7 @@ from pacabench.errors import ImageError
 from pacabench.events import Notice
 from pacabench.sandbox.docker.images.interpreter import find_interpreter
 from pacabench.sandbox.docker.images.platforms import Interpreter
+from pacabench.sandbox.docker.images.requirement_files import requirement_files, requirements_content
 from pacabench.sandbox.docker.images.resources import content_key, read_resource
 from pacabench.sandbox.docker.images.steps import (
     Context,
@@ -26,9 +23,6 @@ from pacabench.sandbox.docker.images.steps import (
 from pacabench.sandbox.docker.images.tree import scan_all
 from pacabench.sandbox.docker.images.wheels import NoWheelError, install_wheels
 
-_INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)(?:\s+|\s*=\s*)(\S+)", re.MULTILINE)
-_LOCAL_WHEEL = re.compile(r"^\s*([^\s#;-][^\s;]*\.whl)", re.MULTILINE)
-_MOST_FILES = 100
 _WHEELS = "agent-python/requirements.Dockerfile"
 _PIP = "agent-python/pip.Dockerfile"
 _ADD_SITE = "agent-python/add_site.py"
@@ -129,50 +123,6 @@ def requirements_step(
     offline = [network] if network is not None else []
     key = content_key(before, *parts, content, user or "", *offline)
     return RequirementsStep(key, path, content, user, network)
-
-
-def requirements_content(path: Path) -> str:
-    """Stands for the file, what it includes, and the wheels in the project that they name.
-
-    Raises:
-        ImageError: one of the files cannot be read.
-    """
-    parts: list[str | bytes] = []
-    folder = path.resolve().parent
-    for name, text in requirement_files(path).items():
-        parts += [os.path.relpath(name, folder), text]
-        for match in _LOCAL_WHEEL.finditer(text):
-            wheel = folder / match[1]
-            if wheel.is_file():
-                parts.append(hashlib.sha256(wheel.read_bytes()).digest())
-    return content_key(*parts)
-
-
-def requirement_files(path: Path) -> dict[Path, str]:
-    """``path`` and what it includes (``-r``, ``-c``): absolute path and text of each.
-
-    Raises:
-        ImageError: one cannot be read, or there are absurdly many.
-    """
-    found: dict[Path, str] = {}
-    for include in _included(path.resolve(), found):
-        if len(found) > _MOST_FILES:
-            raise ImageError(f"{path} includes more than {_MOST_FILES} files, the last {include}")
-    return found
-
-
-def _included(path: Path, found: dict[Path, str]) -> Iterator[Path]:
-    if path in found:
-        return
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ImageError(f"cannot read the requirements file {path}: {error}") from error
-    found[path] = text
-    yield path
-    for match in _INCLUDE.finditer(text):
-        if "://" not in match[1]:
-            yield from _included((path.parent / match[1]).resolve(), found)
 
 
 def _common_root(paths: list[Path]) -> Path:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pacabench.errors import ImageError
-from pacabench.sandbox.docker.images.requirements import requirement_files, requirements_step
+from pacabench.sandbox.docker.images.requirement_files import requirement_files
+from pacabench.sandbox.docker.images.requirements import requirements_step
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pacabench.errors import ImageError
-from pacabench.sandbox.docker.images.source import scan_source, source_step
+from pacabench.sandbox.docker.images.source import source_step
+from pacabench.sandbox.docker.images.source_files import scan_source
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """``docs/cli.md`` names every command and every option, and every exit code."""
 
+import os
 import re
 import subprocess
 import sys
@@ -74,9 +75,44 @@ def test_every_command_stands_in_the_table_at_the_top() -> None:
         assert f"`{name}`" in table
 
 
+HEAVY = {"docker", "aiohttp", "scipy", "numpy", "genai_prices", "structlog", "rapidfuzz"}
+
+
+def imported(statement: str) -> set[str]:
+    """The modules that are there after ``statement``, in a process of its own."""
+    ask = f"import sys\n{statement}\nprint(*sys.modules, file=sys.stderr)"
+    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    return set(said.stderr.split())
+
+
 @pytest.mark.parametrize("module", ["showing", "exporting", "comparing"])
 def test_who_only_looks_at_a_run_imports_nothing_that_runs_one(module: str) -> None:
-    heavy = "{'docker', 'aiohttp', 'scipy', 'numpy', 'pacabench.benchmark'}"
-    ask = f"import sys, pacabench.cli.{module}; print(*{heavy} & set(sys.modules))"
-    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
-    assert said.stdout == "\n"
+    makes = {"pacabench.benchmark", "pacabench.store.run_store"}
+    assert not imported(f"import pacabench.cli.{module}") & (HEAVY | makes)
+
+
+def test_who_runs_one_imports_what_it_needs_when_it_needs_it() -> None:
+    assert not imported("import pacabench.cli.running") & HEAVY
+
+
+def test_the_help_of_all_commands_imports_none_of_them() -> None:
+    ask = (
+        "from pacabench.cli.app import app\ntry:\n    app(['--help'])\nexcept SystemExit:\n    pass"
+    )
+    found = imported(ask)
+    assert "pacabench.cli.app" in found
+    assert not found & {f"pacabench.cli.{module}" for module in ("showing", "running", "doctor")}
+
+
+def test_the_help_of_all_commands_says_what_each_says_of_itself() -> None:
+    group = typer.main.get_group(app)
+    said = {line.split("  ", 2)[1]: line for line in help_of_all().splitlines() if "  " in line}
+    for name in group.list_commands(typer.Context(group)):
+        first = group.commands[name].get_short_help_str(limit=100)
+        assert re.fullmatch(rf"  {name} +{re.escape(first)}", said[name])
+
+
+def help_of_all() -> str:
+    ask = [sys.executable, "-m", "pacabench", "--help"]
+    wide = {**os.environ, "COLUMNS": "100"}
+    return subprocess.run(ask, capture_output=True, text=True, check=True, env=wide).stdout

@@ -8,7 +8,10 @@ from pacabench.errors import ImageError
 from pacabench.events import Notice
 from pacabench.sandbox.docker.images.interpreter import find_interpreter
 from pacabench.sandbox.docker.images.platforms import Interpreter
-from pacabench.sandbox.docker.images.requirement_files import requirement_files, requirements_content
+from pacabench.sandbox.docker.images.requirement_files import (
+    requirement_files,
+    requirements_content,
+)
 from pacabench.sandbox.docker.images.resources import content_key, read_resource
 from pacabench.sandbox.docker.images.steps import (
     Context,

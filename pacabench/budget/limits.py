@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from pacabench.budget.treasury import Budgets
 from pacabench.config.budget import Limits
-from pacabench.config.schema import BenchmarkConfig
+from pacabench.config.schema import AgentConfig, BenchmarkConfig
 from pacabench.proxy.terms import Terms
 from pacabench.store import BudgetRecord, LimitsRecord
 
@@ -28,9 +28,14 @@ def terms_of(config: BenchmarkConfig, budgets: Budgets) -> dict[str, Terms]:
             budgeted=budgets.limit(agent.name),
             default_max_output=config.budget.default_max_output,
             default_max_input=config.budget.default_max_input,
+            allow_tools=_tools(agent),
         )
         for agent in config.agents
     }
+
+
+def _tools(agent: AgentConfig) -> list[str] | None:
+    return None if agent.allow_provider_tools is None else list(agent.allow_provider_tools)
 
 
 def judge_terms_of(config: BenchmarkConfig, budgets: Budgets) -> Terms:

@@ -85,7 +85,8 @@ def _agent(loaded: LoadedConfig, agent: AgentConfig) -> dict[str, Any]:
     sandbox = loaded.config.sandbox_of(agent)
     plain = {
         **agent.model_dump(
-            mode="json", exclude={"name", "sandbox", "services", "budget", "models"}
+            mode="json",
+            exclude={"name", "sandbox", "services", "budget", "models", "allow_provider_tools"},
         ),
         "sandbox": sandbox.model_dump(mode="json", exclude={"kind"}),
     }
@@ -99,6 +100,8 @@ def _agent(loaded: LoadedConfig, agent: AgentConfig) -> dict[str, Any]:
         }
     if agent.models is not None:
         plain["models"] = list(agent.models)
+    if agent.allow_provider_tools is not None:
+        plain["allow_provider_tools"] = sorted(agent.allow_provider_tools)
     if agent.services:  # by name; runs from before there were any know no such key
         plain["services"] = {
             service.name: service.model_dump(mode="json", exclude={"name"})

@@ -45,7 +45,8 @@ class ProxyConfig(Section):
     )
     allow_provider_tools: tuple[ProviderTool, ...] = Field(
         default=(),
-        description="What providers may do for agents beside answering, such as `web_search`.",
+        description="What providers may do for agents beside answering, such as `web_search`. An "
+        "agent may have a list of its own.",
     )
     trust_env: bool = Field(
         default=False,

@@ -21,6 +21,7 @@ from pacabench.config.prepare import Prepare
 from pacabench.config.proxy import ProxyConfig
 from pacabench.config.services import ServiceConfig
 from pacabench.config.units import Bytes
+from pacabench.provider_tools import ProviderTool
 
 DUPLICATE_NAME = "duplicate_name"
 """pydantic's name for the fault."""
@@ -192,6 +193,10 @@ class AgentConfig(Section):
         default=None,
         min_length=1,
         description="The models that it may ask for; `*` stands for any text. Default: all.",
+    )
+    allow_provider_tools: tuple[ProviderTool, ...] | None = Field(
+        default=None,
+        description="In place of `config.proxy.allow_provider_tools`, taken whole; `[]`: none.",
     )
     budget: AgentBudget = AgentBudget()
     sandbox: SandboxOverrides = SandboxOverrides()

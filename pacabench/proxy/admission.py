@@ -1,6 +1,6 @@
 """Whether a call may go out: by the models that its attempt may ask for, and by its budgets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pacabench.billing import FREE_ENDPOINTS
@@ -33,6 +33,11 @@ class Admission:
         self._asking = asking
         self.asks = terms.limit_anything
         """Without that there is nothing to ask."""
+
+    def allowed_tools(self, for_all: Collection[str]) -> Collection[str]:
+        """What providers may do for the attempt; ``for_all`` where it has no list of its own."""
+        own = self._terms.allow_tools
+        return for_all if own is None else own
 
     async def admit(
         self, draft: CallDraft, asked: RequestBody, beyond: Sequence[Finding]

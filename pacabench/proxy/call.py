@@ -19,6 +19,7 @@ from pacabench.proxy.body import RequestBody, read_body
 from pacabench.proxy.client import Client, Refused
 from pacabench.proxy.excerpt import CallText, Excerpt
 from pacabench.proxy.handover import DrainOver, Handover, Parties
+from pacabench.proxy.http.connection import TAKES_NOTHING_S
 from pacabench.proxy.model_names import is_other_model
 from pacabench.proxy.passage import request_headers
 from pacabench.proxy.patience import Patience
@@ -122,7 +123,12 @@ class Call:
         finally:
             self._client.release()
             self._stop_waiting()
+            self._note_left()
             self._close_record()
+
+    def _note_left(self) -> None:
+        if self._client.takes_nothing and self._draft.error is None:
+            self._draft.error = f"the agent took nothing of its reply for {TAKES_NOTHING_S:g} s"
 
     def _cut(self) -> None:
         """The agent is gone. Where its call was still waiting, that was the provider's doing."""
@@ -199,7 +205,8 @@ class Call:
         for _ in searching(wire.tool_rules, asked.said, params.get("model"), beyond):
             await asyncio.sleep(0)
         if beyond:
-            refuse_ways_out(beyond, allowed=provider.allowed_tools)
+            allowed = self._admission.allowed_tools(provider.allowed_tools)
+            refuse_ways_out(beyond, allowed=allowed)
         headers = request_headers(self._headers, wire.request_headers, has_body=has_body)
         draft.repeat_of = self._repeats.original(draft.call_id, draft.request_digest, self._headers)
         if self._client.gone:

@@ -39,6 +39,8 @@ class Client:
         self._held = 0
         self.gone = False
         """It hung up, or its connection broke."""
+        self.takes_nothing = False
+        """It was hung up on because of that."""
         self.missed_bytes = 0
         """How much of the reply it did not get."""
 
@@ -115,8 +117,12 @@ class Client:
         return not self._connection.is_behind
 
     async def caught_up(self) -> None:
-        """Wait while the client is slower than the provider."""
+        """Wait while the client is slower than the provider; one that takes nothing is gone."""
         await self._connection.caught_up()
+        if unsent := self._connection.unsent_bytes:
+            self.takes_nothing = self.gone = True
+            self.missed_bytes += unsent
+            self._connection.unsent_bytes = 0
 
     def finish(self) -> None:
         """End the reply in good order."""

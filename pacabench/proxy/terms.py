@@ -22,6 +22,9 @@ class Terms:
     """Tokens that each answer is limited to where a request sets no limit."""
     default_max_input: int | None = None
     """Tokens of each part of a request whose size it does not tell. None: it is refused."""
+    allow_tools: list[str] | None = None
+    """Of ``provider_tools.PROVIDER_TOOLS``: what a provider may do beside answering. None: what it
+    may do for all."""
 
     @property
     def limit_anything(self) -> bool:

@@ -17,6 +17,9 @@ HEAD_WITHIN_S = 10.0
 """From a connection's begin, and from the first byte of a further request, to the head's end."""
 IDLE_WITHIN_S = 3600.0
 """Between two requests: SDKs keep connections."""
+TAKES_NOTHING_S = 60.0
+"""A client that takes nothing of its reply for so long, while there is more for it, is hung up on:
+behind it somebody else's connection is waiting."""
 SEE_OFF_S = 10.0
 """How long a client whose connection ends may go on sending and reading."""
 _BAD_REQUEST, _FAILED = 400, 500
@@ -77,6 +80,8 @@ class Connection(asyncio.BufferedProtocol):
         self.task: asyncio.Task[None] | None = None
         """Serves the requests."""
         self.is_behind = False
+        self.unsent_bytes = 0
+        """What was left over when the client was hung up on because it took nothing."""
         self.when_lost: Callable[[], None] | None = None
         """Called when the client hung up or its connection broke."""
 
@@ -144,10 +149,14 @@ class Connection(asyncio.BufferedProtocol):
         return self._is_lost
 
     async def caught_up(self) -> None:
-        """Return when the client took what it was sent, or is gone."""
+        """Return when the client took what it was sent, or is gone: see ``TAKES_NOTHING_S``."""
         while self.is_behind and not self._is_lost:
+            left = self.transport.get_write_buffer_size()
             self._catching_up = self._loop.create_future()
-            await self._catching_up
+            await asyncio.wait({self._catching_up}, timeout=TAKES_NOTHING_S)
+            if self.is_behind and left <= self.transport.get_write_buffer_size():
+                self.unsent_bytes = left
+                self.transport.abort()
 
     def go_ahead(self) -> None:
         """Tell the client that its body is wanted."""

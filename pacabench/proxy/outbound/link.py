@@ -223,6 +223,8 @@ class Link(asyncio.BufferedProtocol):
             codings = headers.getall("Transfer-Encoding")
             if len(codings) != 1 or codings[0].strip().lower() != "chunked":
                 raise _CodedError(", ".join(codings))
+        if "Content-Encoding" in headers and len(lines := headers.getall("Content-Encoding")) > 1:
+            headers["Content-Encoding"] = ", ".join(lines)  # as good as one line (RFC 9110, 5.3)
         answer.status = status
 
     def on_body(self, body: bytes) -> None:

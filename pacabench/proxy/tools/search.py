@@ -78,8 +78,8 @@ def refuse_ways_out(found: Iterable[Finding], *, allowed: Collection[str]) -> No
     raise Refused(
         _FORBIDDEN,
         f"The request asks the provider for more than an answer: {what}. That leads out of the "
-        "sandbox and is refused. Whoever runs the benchmark can allow it with "
-        f"config.proxy.allow_provider_tools: [{', '.join(denied)}]",
+        "sandbox and is refused. Whoever runs the benchmark can allow it, below config.proxy or "
+        f"for this agent alone, with allow_provider_tools: [{', '.join(denied)}]",
         CODE,
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from pacabench.proxy import call, serving
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.formats.parsing import MAX_ERROR
+from pacabench.proxy.http import connection
 from pacabench.proxy.patience import Patience
 from pacabench.proxy.spool import Spool, read_spool
 from pacabench.testing import FakeProvider, Reply
@@ -123,3 +125,29 @@ async def test_no_part_of_the_key_is_recorded_where_an_error_is_cut_inside_it(
     [failed] = record.failed_tries
     assert failed.error is not None
     assert REAL_KEY[:4] not in failed.error
+
+
+async def test_who_does_not_read_its_reply_holds_no_provider_for_long(
+    open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reply is read on without it, so that its usage is known."""
+    monkeypatch.setattr(connection, "TAKES_NOTHING_S", 0.2)
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n'
+    long = b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % (b"x" * 1000)
+    reply = Reply(body=long * 12_000 + usage + b"data: [DONE]\n\n")
+    body = orjson.dumps({**ASKED, "stream": True, "stream_options": {"include_usage": True}})
+    async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            client.connect(("127.0.0.1", it.port))
+            client.sendall(
+                b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n"
+                b"Authorization: Bearer %s\r\n\r\n%s" % (len(body), VIRTUAL_KEY.encode(), body)
+            )
+            [record] = await it.settled()
+    assert record.end == "client_gone"
+    assert record.error == "the agent took nothing of its reply for 60 s"
+    assert record.usage_source == "provider"
+    assert record.usage is not None
+    assert record.usage.output_tokens == 4
+    assert record.response_bytes == provider.books[0].sent_bytes > 12 * 10**6

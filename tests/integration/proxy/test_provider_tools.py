@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import anthropic
@@ -16,9 +17,17 @@ from google.genai import errors as genai_errors
 from google.genai import types
 
 from pacabench.proxy.control import ProviderSpec
+from pacabench.proxy.terms import Terms
 from pacabench.sandbox.environment import agent_variables
 from pacabench.testing import FakeProvider
-from tests.integration.proxy.conftest import ATTEMPT, REAL_KEY, VIRTUAL_KEY, Bench, OpenBench
+from tests.integration.proxy.conftest import (
+    ATTEMPT,
+    REAL_KEY,
+    VIRTUAL_KEY,
+    Bench,
+    OpenBench,
+    spec_for,
+)
 
 HTTP = "https://example.test/x.png"
 DATA = "data:image/png;base64,aGk="
@@ -241,6 +250,33 @@ async def test_what_is_allowed_by_name_reaches_the_provider_as_it_was_sent(
     assert record.end == "complete"
     [billed] = provider.books
     assert all(name in billed.body.decode() for name in more)
+
+
+@pytest.mark.parametrize(
+    ("of_run", "of_agent", "passes"),
+    [
+        ([], None, False),
+        (["web_search"], None, True),
+        ([], ["web_search"], True),
+        (["web_search"], [], False),
+        (["web_search"], ["mcp"], False),
+    ],
+)
+async def test_an_agents_own_list_stands_in_place_of_the_runs(
+    open_bench: OpenBench, of_run: list[str], of_agent: list[str] | None, passes: bool
+) -> None:
+    request = {"model": "m", "input": "hello", "tools": [{"type": "web_search"}]}
+    async with FakeProvider() as provider:
+        spec = replace(spec_for(provider), allow_tools=of_run)
+        async with open_bench(spec, terms=Terms(allow_tools=of_agent)) as it:
+            reply = await it.post("/responses", request)
+            # The next attempt in the lane is another agent's, with the run's list.
+            await it.gateway.unbind("lane-1")
+            it.gateway.bind("lane-1", "other", VIRTUAL_KEY)
+            other = await it.post("/responses", request)
+    assert reply.status == (200 if passes else 403)
+    assert other.status == (200 if of_run else 403)
+    assert len(provider.books) == passes + bool(of_run)
 
 
 async def test_data_urls_and_the_agents_own_tools_pass(

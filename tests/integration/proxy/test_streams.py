@@ -1,5 +1,6 @@
 """Streams as providers really send them: each byte reaches the agent, each token is counted."""
 
+import asyncio
 import gzip
 import sys
 import zlib
@@ -9,9 +10,10 @@ import orjson
 import pytest
 
 from pacabench.model import Usage
+from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.patience import Patience
 from pacabench.testing import FakeProvider, Reply
-from tests.integration.proxy.conftest import ONE_TRY, OpenBench, spec_for
+from tests.integration.proxy.conftest import ONE_TRY, REAL_KEY, OpenBench, spec_for
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -119,6 +121,43 @@ async def test_a_coding_that_nobody_asked_for_is_taken_off_and_counted(
     assert got.content == plain
     assert record.usage == COUNTED
     assert record.response_bytes == len(body)
+
+
+@pytest.mark.parametrize(
+    ("lines", "pack", "status"),
+    [
+        ("gzip|br", lambda body: brotli.compress(gzip.compress(body)), 200),
+        ("identity|gzip", gzip.compress, 200),
+        ("gzip|unheard-of", gzip.compress, 502),
+    ],
+)
+async def test_codings_in_two_lines_are_all_taken_off_or_none_is_taken_for_known(
+    open_bench: OpenBench, lines: str, pack: object, status: int
+) -> None:
+    plain = b"".join([*PLAIN, USAGE_CHUNK, DONE])
+    head = "".join(f"Content-Encoding: {coding}\r\n" for coding in lines.split("|"))
+    body = pack(plain)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        about = f"Content-Type: text/event-stream\r\nContent-Length: {len(body)}\r\n{head}"
+        writer.write(f"HTTP/1.1 200 OK\r\n{about}\r\n".encode() + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    async with server, open_bench(ProviderSpec("openai", "openai", url, REAL_KEY)) as it:
+        got = await it.post("/chat/completions", WITH_USAGE)
+        [record] = await it.settled()
+    assert got.status == status
+    if status == 200:
+        assert got.content == plain
+        assert record.usage == COUNTED
+    else:
+        # It was billed, and nobody can read what: so it is counted, and marked.
+        assert (record.end, record.usage, record.usage_source) == ("upstream_error", None, "none")
+        assert [text.call_id for text in it.texts] == [record.call_id]
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,12 @@ class TestConfiguration:
             {
                 "name": "x",
                 "agents": [
-                    {"name": "a", "command": "x", "models": ["m*"]},
+                    {
+                        "name": "a",
+                        "command": "x",
+                        "models": ["m*"],
+                        "allow_provider_tools": ["mcp"],
+                    },
                     {"name": "b", "command": "x", "budget": {"usd": 2, "case": {"tokens": 5}}},
                 ],
                 "datasets": [{"name": "d", "source": "x.jsonl"}],
@@ -267,8 +272,11 @@ class TestConfiguration:
 
     def test_terms_ask_only_where_something_is_limited(self, config: BenchmarkConfig) -> None:
         terms = terms_of(config, budgets_of(config, ["a", "b"]))
-        assert terms["a"] == Terms(["m*"], budgeted=True, default_max_output=99)
+        assert terms["a"] == Terms(
+            ["m*"], budgeted=True, default_max_output=99, allow_tools=["mcp"]
+        )
         assert not terms_of(config, Budgets())["b"].limit_anything
+        assert terms["b"].allow_tools is None
 
     def test_what_is_limited_is_kept(self, config: BenchmarkConfig) -> None:
         kept = record_of(budgets_of(config, ["a", "b"]))

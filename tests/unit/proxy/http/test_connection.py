@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from served_http import LAST, Served, asks, bodies, echo, served, until
@@ -208,3 +210,49 @@ class TestLeaving:
                     await asyncio.to_thread(lambda: [*iter(lambda: client.recv(1 << 16), b"")])
             await until(lambda: len(waits) == 2)
         assert waits == ["begun", ending]
+
+    @pytest.mark.parametrize("takes", [True, False])
+    async def test_one_that_takes_nothing_is_not_waited_for_for_ever(
+        self, monkeypatch: pytest.MonkeyPatch, takes: bool
+    ) -> None:
+        """One that takes a little each time is, however little that is."""
+        monkeypatch.setattr(serving, "TAKES_NOTHING_S", 0.05)
+        looked = 0
+
+        async def much(it: Served, _: Request, reply: Reply) -> None:
+            assert it.connection is not None
+            reply.start(200, {})
+            while not it.connection.is_behind:
+                reply.send(b"x" * 100_000)
+            if takes:
+                transport, size = it.connection.transport, 10**6
+
+                def left() -> int:
+                    nonlocal looked, size
+                    looked, size = looked + 1, size - 1
+                    return size
+
+                monkeypatch.setattr(it.connection, "transport", Slow(transport, left))
+            await it.connection.caught_up()
+
+        async with served(much) as it:
+            with socket.create_connection(("127.0.0.1", it.port)) as client:
+                client.sendall(asks("/"))
+                if takes:
+                    await until(lambda: looked > 5)
+                    assert not it.lost.is_set()
+                else:
+                    await until(it.lost.is_set)
+                    assert it.connection is not None
+                    assert it.connection.unsent_bytes > 0
+
+
+class Slow:
+    """A transport that says it has less left each time it is asked."""
+
+    def __init__(self, transport: asyncio.Transport, left: Callable[[], int]) -> None:
+        self._transport = transport
+        self.get_write_buffer_size = left
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

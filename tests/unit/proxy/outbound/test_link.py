@@ -310,6 +310,20 @@ class TestHostileOnes:
         with pytest.raises(UpstreamUnreadableError):
             await body_of(answer)
 
+    @pytest.mark.parametrize(
+        ("lines", "coding"),
+        [
+            (b"Content-Encoding: gzip\r\n", "gzip"),
+            (b"Content-Encoding: gzip\r\ncontent-encoding: br\r\n", "gzip, br"),
+            (b"Content-Encoding: identity\r\nContent-Encoding: a, b\r\n", "identity, a, b"),
+        ],
+    )
+    async def test_content_codings_in_several_lines_are_one_list(
+        self, lines: bytes, coding: str
+    ) -> None:
+        _, _, answer = await asked(HEAD + lines + b"Content-Length: 0\r\n\r\n")
+        assert answer.headers.getall("Content-Encoding") == [coding]
+
     @given(st.lists(st.binary(max_size=200), max_size=8), st.booleans())
     def test_no_bytes_at_all_raise_anything_else(self, reads: list[bytes], begin: bool) -> None:
         async def work() -> None:

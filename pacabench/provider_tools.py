@@ -1,7 +1,7 @@
 """What a provider can do for a request beside answering it: ways out of the agent's sandbox.
 
-``config.proxy.allow_provider_tools`` names what is let through, or an agent's own list in its place;
-the proxy refuses the rest.
+``config.proxy.allow_provider_tools`` names what is let through, or an agent's own list in its
+place; the proxy refuses the rest.
 Standard library only and importing nothing of this package: the configuration checks names with
 it, and the sidecar requests.
 """

@@ -81,13 +81,13 @@ def _dataset(loaded: LoadedConfig, dataset: DatasetConfig) -> dict[str, Any]:
     return {**plain, "code": code} if code else plain
 
 
+_WRITTEN_APART = {"name", "sandbox", "services", "budget", "models", "allow_provider_tools"}
+
+
 def _agent(loaded: LoadedConfig, agent: AgentConfig) -> dict[str, Any]:
     sandbox = loaded.config.sandbox_of(agent)
     plain = {
-        **agent.model_dump(
-            mode="json",
-            exclude={"name", "sandbox", "services", "budget", "models", "allow_provider_tools"},
-        ),
+        **agent.model_dump(mode="json", exclude=_WRITTEN_APART),
         "sandbox": sandbox.model_dump(mode="json", exclude={"kind"}),
     }
     # What a run or an agent may spend in all decides when it ends, and no result.

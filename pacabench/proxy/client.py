@@ -120,7 +120,7 @@ class Client:
         """Wait while the client is slower than the provider; one that takes nothing is gone."""
         await self._connection.caught_up()
         if unsent := self._connection.unsent_bytes:
-            self.takes_nothing = self.gone = True
+            self.takes_nothing = True
             self.missed_bytes += unsent
             self._connection.unsent_bytes = 0
 

@@ -137,6 +137,20 @@ class TestCanonical:
         )
         assert differences(first, second) == []
 
+    def test_an_agents_own_list_of_provider_tools_counts_where_there_is_one(
+        self, tmp_path: Path
+    ) -> None:
+        def made(more: str) -> dict:
+            agents = f"agents: [{{name: a, command: c{more}}}]"
+            data = "datasets: [{name: d, source: s}]"
+            return canonical(load(tmp_path, f"name: x\n{agents}\n{data}\n"))
+
+        without = made("")
+        assert "allow_provider_tools" not in json.dumps(without)
+        for more in ("[]", "[mcp]"):
+            changed = differences(without, made(f", allow_provider_tools: {more}"))
+            assert [line.split(":")[0] for line in changed] == ["agents.a.allow_provider_tools"]
+
     def test_rules_count_by_content(self, tmp_path: Path) -> None:
         text = TEXT.replace("api_key_env: MY_LLM", "provider: scripted, rules: r.yaml")
         missing = canonical(load(tmp_path, text))

@@ -60,6 +60,9 @@ _NETWORKS: Sequence[tuple[Network, str]] = tuple(
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """Public IPv4 addresses as networks without IPv4 write them."""
+_PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")
+"""All that was ever given out (RFC 4291, 2.4). What uses other ones, such as a translation to IPv4
+(``::ffff:0:0:0/96``, RFC 2765) or an overlay (``200::/7``), is a network of somebody's own."""
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 """The third quarter of an IPv6 address whose last one is an IPv4 address (RFC 5214)."""
 
@@ -91,9 +94,15 @@ class AddressPolicy:
             problem = self.problem(str(inside))
             if problem is not None:
                 return f"an IPv4 address in IPv6 that is {problem}"
-        if not address.is_global or address.is_multicast:
+        if not address.is_global or address.is_multicast or _is_not_given_out(address):
             return "not public"
         return None
+
+
+def _is_not_given_out(address: Address) -> bool:
+    if not isinstance(address, ipaddress.IPv6Address) or address in _NAT64:
+        return False
+    return address not in _PUBLIC_IPV6
 
 
 def _inner_address(address: Address) -> ipaddress.IPv4Address | None:

@@ -379,6 +379,9 @@ def main() -> None:
         asyncio.run(serve(arguments.lane_socket, arguments.spool))
     except ValueError as error:
         sys.exit(f"pacabench sidecar: {error}")
+    # Everything is written and closed. Ending as usual would wait for threads that look up names
+    # for agents, and so for name servers that never answer.
+    os._exit(0)
 
 
 if __name__ == "__main__":

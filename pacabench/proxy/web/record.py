@@ -65,7 +65,7 @@ class EgressDraft:
         """Note what became of it."""
         if isinstance(error, DeniedError):
             self.verdict = "denied"
-        elif isinstance(error, FailedError):
+        elif isinstance(error, FailedError) or self.address is None:  # cut before it got anywhere
             self.verdict = "failed"
         self.reason, self.detail = error.reason, error.detail[:MAX_TEXT]
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,18 @@ from tests.integration.proxy.conftest import REAL_KEY, VIRTUAL_KEY, spec_for
 M = TypeVar("M")
 SCRIPTED = Configure([ProviderSpec("scripted", "scripted")], "scripted")
 SAY = [{"role": "user", "content": "hello"}]
+WITHOUT_NAMES = """
+import socket, sys, time
+from pacabench.proxy import sidecar
+
+def hang(*_, **__):
+    open(sys.argv[2] + ".looking", "w").close()
+    time.sleep(60)
+
+socket.getaddrinfo = hang
+sidecar.main()
+"""
+"""A sidecar whose name server never answers."""
 
 
 class SidecarProcess:
@@ -61,10 +73,14 @@ class SidecarProcess:
 
 @asynccontextmanager
 async def open_sidecar(
-    folder: Path, configure: Configure, *, ready: bool = True
+    folder: Path,
+    configure: Configure,
+    *,
+    ready: bool = True,
+    program: Sequence[str] = ("-m", "pacabench.proxy.sidecar"),
 ) -> AsyncIterator[SidecarProcess]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pacabench.proxy.sidecar"),
+        *(sys.executable, *program),
         *("--lane-socket", str(folder / "lanes.sock"), "--spool", str(folder / "calls.spool")),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -102,6 +118,13 @@ async def open_lane(
         if holder.returncode is None:
             holder.kill()
         await holder.wait()
+
+
+def the_other_port(sidecar: SidecarProcess, port: int) -> int:
+    """Where the way to the web is, of a sidecar with one lane."""
+    listening = psutil.Process(sidecar.process.pid).net_connections(kind="tcp")
+    (web,) = {it.laddr.port for it in listening if it.status == psutil.CONN_LISTEN} - {port}
+    return web
 
 
 def free_port() -> int:
@@ -156,8 +179,7 @@ class TestLanes:
             open_sidecar(tmp_path, SCRIPTED) as sidecar,
             open_lane(sidecar, ports=2) as (port, holder),
         ):
-            listening = psutil.Process(sidecar.process.pid).net_connections(kind="tcp")
-            (web,) = {it.laddr.port for it in listening} - {port}
+            web = the_other_port(sidecar, port)
             sidecar.send(control.Bind(1, "lane-1", "a-1", VIRTUAL_KEY, ["localhost.example:443"]))
             assert await sidecar.next(control.Done) == control.Done(1)
             assert b" 403 " in await ask_for(web, "evil.example:443")
@@ -302,6 +324,27 @@ class TestControl:
         async with open_sidecar(tmp_path, SCRIPTED) as sidecar:
             sidecar.process.send_signal(signal.SIGTERM)
             assert await sidecar.ended() == 0
+
+    async def test_names_that_nobody_answers_do_not_hold_up_its_end(self, tmp_path: Path) -> None:
+        async with (
+            open_sidecar(tmp_path, SCRIPTED, program=("-c", WITHOUT_NAMES)) as sidecar,
+            open_lane(sidecar, ports=2) as (port, _),
+        ):
+            web = the_other_port(sidecar, port)
+            sidecar.send(control.Bind(1, "lane-1", "a-1", VIRTUAL_KEY, ["dark.example:443"]))
+            assert await sidecar.next(control.Done) == control.Done(1)
+            asking = asyncio.create_task(ask_for(web, "dark.example:443"))
+            while not (tmp_path / "lanes.sock.looking").exists():  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.01)
+            began = time.monotonic()
+            sidecar.send(control.Shutdown())
+            assert await sidecar.ended() == 0
+            took_s = time.monotonic() - began
+            asking.cancel()
+        assert took_s < 5
+        (told,) = read_egress(sidecar.spool)
+        # It was on the list, and nobody was reached: nothing of it was let through.
+        assert (told.verdict, told.reason, told.address) == ("failed", "unbound", None)
 
     async def test_what_it_cannot_use_ends_it_with_the_reason(self, tmp_path: Path) -> None:
         bad = ProviderSpec("scripted", "scripted", rules=[{"match": "(", "reply": "x"}])

@@ -66,7 +66,7 @@ class Ledger:
         self._texts: dict[str, CallText] = {}
 
     def recall(self, usage: Mapping[tuple[str, str], CallFigures]) -> None:
-        """Take what earlier sessions used into ``usage``. Once, before the first attempt."""
+        """Take what earlier sessions used into ``usage``. Once, when all of it was salvaged."""
         for group, figures in usage.items():
             self.usage[group].merge(figures)
 

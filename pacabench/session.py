@@ -102,7 +102,7 @@ async def carry_out(job: Job) -> RunReport:
         await _make(job, planned, keys, pricer, ledger, treasury)
     else:
         await _clear_up(job, keys, pricer, treasury)
-        ledger.recall(store.usage)
+    ledger.recall(store.usage)
     if _is_decided(job) or all(attempt.key in job.decided for attempt in planned):
         job.over_budget = None  # and if a budget was spent, it was enough
     elif job.over_budget is None:
@@ -132,12 +132,12 @@ async def _make(
             if store.import_spool(keys, pricer.cost) and store.manifest.budget is not None:
                 treasury.recall(store.call_facts(), store.judge_calls())
             store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))
-            ledger.recall(store.usage)
             book = job.recording.heard_of_judge(ledger.take_judge_call)
             desk, rules, loaded = benchmark.desk, _rules(job, treasury), benchmark.loaded
             async with open_desk(desk, benchmark.judges, loaded, book, job.listener, rules):
                 benchmark.desk.run_check = Checks(sandbox, benchmark.checkers).run
                 await _work(job, sandbox, planned, ledger, treasury)
+        store.import_spool(keys, pricer.cost)  # what could be salvaged only by now
         store.update_manifest(cassette=job.recording.record(store.manifest.cassette))
 
 
@@ -252,7 +252,7 @@ async def _work(
         over_budget=treasury.refusal_of,
         follow=ledger.follow if config.timeout_excludes_provider_wait else None,
     )
-    _announce(job, ledger, treasury)
+    _announce(job, treasury)
     policy = Policy(
         concurrency=config.concurrency,
         max_retries=config.max_retries,
@@ -337,10 +337,10 @@ def _tell_of_left_out(job: Job, result: CaseResult) -> None:
     job.listener(Notice("warning", f"{text}; `show --case` has all{last}"))
 
 
-def _announce(job: Job, ledger: Ledger, treasury: Treasury) -> None:
+def _announce(job: Job, treasury: Treasury) -> None:
     store, job.announced = job.store, True
     earlier: defaultdict[str, CallFigures] = defaultdict(CallFigures)
-    for (agent, _), figures in ledger.usage.items():
+    for (agent, _), figures in store.usage.items():
         earlier[agent].merge(figures)
     counts = {
         agent: sum(of_agent.values()) for agent, of_agent in store.manifest.planned_cases.items()

@@ -58,7 +58,7 @@ STEPS_OF: dict[Victim, Sequence[Step]] = {
     Victim.SIDECAR: (Step.SIDECAR_READY, *_WITH_LANES),
     Victim.HOLDER: _WITH_LANES,
     Victim.AGENT: OF_THE_AGENT,
-    Victim.ENGINE: (Step.SIDECAR_READY, *_WITH_LANES, Step.SIDECAR_LEAVES),
+    Victim.ENGINE: (Step.SPOOL_FOUND, Step.SIDECAR_READY, *_WITH_LANES, Step.SIDECAR_LEAVES),
 }
 """Where a victim is there to be killed."""
 

@@ -8,29 +8,36 @@ import random
 from collections.abc import Sequence
 
 from faults.kills import Kill, Victim
-from faults.steps import ATTEMPT, CLOSING, OF_THE_AGENT, OPENING, Step
+from faults.steps import ATTEMPT, CLOSING, OF_THE_AGENT, OPENING, RECOVERY, Step
 
 _ORDER = list(Step)
 
 
 def arrange(chance: random.Random, kills: Sequence[Kill]) -> list[Kill]:
-    """``kills`` in an order that works, with one more of the harness where that takes it."""
+    """``kills`` in an order that works, with more of the harness where that takes them."""
     made = [kill for kill in kills if kill.step is Step.RUN_MADE]
-    opening = [kill for kill in kills if kill.step in OPENING]
+    double = [kill for kill in kills if kill.step in RECOVERY and kill.victim is Victim.ENGINE]
+    opening = [kill for kill in kills if kill.step in OPENING and kill not in double]
     closing = [kill for kill in kills if kill.step in CLOSING]
-    middle = [kill for kill in kills if kill not in [*made, *opening, *closing]]
+    middle = [kill for kill in kills if kill not in [*made, *double, *opening, *closing]]
     chance.shuffle(middle)
     if opening and not any(_leaves_something(kill) for kill in middle):
         place = chance.randint(0, len(middle) // 2)
-        middle.insert(place, Kill(Victim.HARNESS, chance.choice(OF_THE_AGENT)))
+        middle.insert(place, _leaver(chance))
     anchors = [place for place, kill in enumerate(middle) if _leaves_something(kill)]
     ordered = made
+    for kill in double:  # recovery goes wrong, and its session goes on
+        ordered += [_leaver(chance), kill]
     for place, kill in enumerate(middle):
         ordered.append(kill)
         if place in anchors:
             turn = anchors.index(place)
             ordered += sorted(opening[turn :: len(anchors)], key=_in_a_session)
     return [*ordered, *sorted(closing, key=_in_a_session_or_last)]
+
+
+def _leaver(chance: random.Random) -> Kill:
+    return Kill(Victim.HARNESS, chance.choice(OF_THE_AGENT))
 
 
 def _leaves_something(kill: Kill) -> bool:

@@ -32,6 +32,7 @@ def play(tmp_path: Path, cache_dir: Path) -> Play:
 def assert_whole(ended: Ended, kills: Sequence[Kill]) -> None:
     assert ended.violations == []
     assert [hit.kill for hit in ended.done] == list(kills)
+    assert all(hit.in_flight for hit in ended.done if hit.kill.step is Step.AT_PROVIDER)
 
 
 STEPS = every_step("process")

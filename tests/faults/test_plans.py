@@ -82,11 +82,11 @@ KILLS = st.sampled_from(sorted(PAIRS)).map(lambda pair: Kill(*pair))
 
 class TestOrder:
     @given(st.lists(KILLS, max_size=14), st.integers())
-    def test_nothing_is_lost_and_no_more_than_one_added(self, kills: list[Kill], seed: int) -> None:
+    def test_nothing_is_lost_and_little_added(self, kills: list[Kill], seed: int) -> None:
         ordered = Counter(arrange(random.Random(seed), kills))
         more = ordered - Counter(kills)
         assert Counter(kills) - ordered == Counter()
-        assert more.total() <= 1
+        assert more.total() <= 1 + kills.count(Kill(Victim.ENGINE, Step.SPOOL_FOUND))
         assert all(kill.victim is Victim.HARNESS for kill in more)
 
     @given(st.lists(KILLS, max_size=14), st.integers())
@@ -102,15 +102,15 @@ class TestOrder:
             steps = [kill.step for kill in session]
             opening = [step for step in steps if step in OPENING]
             assert steps[: len(opening)] == opening == sorted(opening, key=list(Step).index)
-            assert not set(opening) & set(RECOVERY) or session[0].victim is Victim.HARNESS
 
     @given(st.lists(KILLS, max_size=14), st.integers())
     def test_recovery_follows_what_leaves_something(self, kills: list[Kill], seed: int) -> None:
-        last: Step | None = None
+        last = Kill(Victim.HARNESS, None)
         for kill in arrange(random.Random(seed), kills):
-            if kill.step in OPENING and kill.victim is Victim.HARNESS:
-                assert last in {*ATTEMPT, *OPENING}
-            last = kill.step
+            if kill.step in RECOVERY:
+                assert last.step in {*ATTEMPT, *OPENING}
+                assert last.victim is Victim.HARNESS
+            last = kill
 
     @given(st.lists(KILLS, max_size=14), st.integers())
     def test_the_last_steps_come_last(self, kills: list[Kill], seed: int) -> None:

@@ -16,12 +16,14 @@ from pacabench.config.schema import SandboxKind
 from pacabench.errors import RunChangedError, SandboxUnavailableError, UsageError
 from pacabench.events import AttemptFinished, Event, Notice, RunStarted
 from pacabench.job import RunReport
-from pacabench.model import Outcome
+from pacabench.model import CaseKey, Outcome, new_attempt_id
+from pacabench.proxy.spool import Spool
 from pacabench.report.view import read_view
 from pacabench.run import RunRequest, resume_run, retry_run, start_run
 from pacabench.sandbox.base import Sandbox, SandboxContext
 from pacabench.scheduler import Stop
 from pacabench.store import Selection, load_run
+from pacabench.store.reader import read_calls
 from pacabench.testing import Act, FakeSandbox, ScriptedAgent, fake_call
 
 CONFIG = """\
@@ -110,6 +112,35 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setattr("pacabench.session.open_sandbox", made.open)
     monkeypatch.setattr("pacabench.scheduler.Policy.delay_s", lambda *_: 0.001)
     return made
+
+
+class TestSalvage:
+    @pytest.mark.parametrize("before", [True, False])
+    async def test_calls_of_a_dead_session_count_once_whenever_they_are_found(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch, before: bool
+    ) -> None:
+        """Before the first attempt, or, where the engine was in the way, behind the last one."""
+
+        @asynccontextmanager
+        async def salvaging(kind: SandboxKind, context: SandboxContext) -> AsyncIterator[Sandbox]:
+            if before:
+                leave_call(context.run_dir)
+            async with project.open(kind, context) as sandbox:
+                yield sandbox
+            if not before:
+                leave_call(context.run_dir)
+
+        def leave_call(run_dir: Path) -> None:
+            spool = Spool(run_dir / "spool" / "docker-1")
+            spool.end(fake_call(attempt_id=new_attempt_id(CaseKey("a", "d", "c0"))))
+            spool.close()
+
+        monkeypatch.setattr("pacabench.session.open_sandbox", salvaging)
+        report = await project.start()
+
+        assert report.summary.total.usage.calls == 1
+        assert len(list(read_calls(project.run_dir))) == 1
+        assert list((project.run_dir / "spool").iterdir()) == []
 
 
 class TestStart:

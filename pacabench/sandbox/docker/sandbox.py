@@ -54,7 +54,7 @@ async def open_docker_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox]
     """A sandbox on the engine that ``docker`` would use.
 
     What dead harnesses left is removed first, what live ones hold never. On exit everything that
-    this sandbox made is gone.
+    this sandbox made is gone, and what earlier ones of its run made, too.
 
     Raises:
         EngineUnreachableError: no engine answers.
@@ -64,7 +64,7 @@ async def open_docker_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox]
     """
     labels = RunLabels(context.run_id, str(context.run_dir), context.owner)
     async with open_engine() as engine:
-        await sweep(engine, listener=context.listener)
+        swept = await sweep(engine, listener=context.listener)
         info = await engine.info()
         api_version = await engine.call(lambda client: str(client.api_version), repeatable=True)
         check_runtimes(context.agents, info, api_version)
@@ -93,6 +93,9 @@ async def open_docker_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox]
                 await sandbox.probe()
                 await sandbox.try_services()
                 yield sandbox
+            if any(leftover.run_id == context.run_id for leftover in swept):
+                # What could not be saved at the start may be by now.
+                await sweep(engine, listener=context.listener, run_id=context.run_id)
         finally:
             await finish(remove_session(engine, labels))
 

@@ -26,8 +26,8 @@ _ORPHAN_ENDS_WITHIN_S = ORPHAN_GRACE_S + 10.0
 _OWN_HELPERS = {Role.SIDECAR, Role.LANE, Role.KEEPER}
 
 
-async def sweep(engine: Engine, *, listener: Listener) -> list[Leftover]:
-    """Remove all that dead harnesses left; returns what that was.
+async def sweep(engine: Engine, *, listener: Listener, run_id: str | None = None) -> list[Leftover]:
+    """Remove all that dead harnesses left, or those of one run; returns what that was.
 
     Agents go first, so that none goes on spending. The calls that a sidecar noted are put into
     ``spool/`` of its run's directory before it goes, where a resume finds them. What fails is a
@@ -37,7 +37,9 @@ async def sweep(engine: Engine, *, listener: Listener) -> list[Leftover]:
         SandboxError: the engine does not tell what there is.
         EngineUnreachableError: no engine answers.
     """
-    leftovers = await find_leftovers(engine)
+    leftovers = [
+        leftover for leftover in await find_leftovers(engine) if run_id in {None, leftover.run_id}
+    ]
     agents = [
         container.id
         for leftover in leftovers

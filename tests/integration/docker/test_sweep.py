@@ -158,6 +158,23 @@ async def test_opening_a_sandbox_sweeps_first(
     assert len(list((rig.folder / "run" / "spool").iterdir())) == 1
 
 
+async def test_what_could_not_be_saved_at_the_start_is_when_the_sandbox_closes(
+    rig: Rig, here: None, engine: Engine, provider: SlowProvider
+) -> None:
+    async with doomed(rig, provider) as harness:
+        harness.kill()
+        await harness.wait()
+        provider.release.set()
+        spool, agent = rig.folder / "run" / "spool", rig.agent()
+        spool.write_text("in the way")
+        async with rig.open(agent):
+            assert any("until its calls can be saved" in text for text in rig.notices)
+            spool.unlink()
+    assert await left_over(engine, rig.run_id) == []
+    (saved,) = spool.iterdir()
+    assert {call.attempt_id for call in read_spool(saved)} == {"done", "under-way"}
+
+
 async def test_two_sweeps_at_a_time_do_not_disturb_each_other(
     rig: Rig, here: None, engine: Engine, provider: SlowProvider
 ) -> None:

@@ -27,7 +27,7 @@ _SESSION_WITHIN_S = 240.0
 """From its start, or the last kill that it outlived."""
 _STEP_WITHIN_S = 25.0
 """Of a busy machine, and from a start on. Some steps are not passed: other runs recover too."""
-_VICTIM_WITHIN_S = 4.0
+_VICTIM_WITHIN_S = 12.0
 _MOST_LOOKS = 5
 """Passings of a step at which a victim is looked for."""
 _MOST_SESSIONS_WITHOUT_KILL = 6

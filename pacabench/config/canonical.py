@@ -72,6 +72,7 @@ def _dataset(loaded: LoadedConfig, dataset: DatasetConfig) -> dict[str, Any]:
     plain = dataset.model_dump(mode="json", exclude={"name", "prepare"})
     # Where and with what it ran decides nothing that the data's own hash does not tell.
     plain["prepare"] = dataset.prepare.command if dataset.prepare is not None else None
+    plain["evaluator"] = _known_before(plain["evaluator"])
     files = {
         config.function: module_file(config.function.partition(":")[0], loaded.project)
         for config in every_part(dataset.evaluator)
@@ -82,6 +83,18 @@ def _dataset(loaded: LoadedConfig, dataset: DatasetConfig) -> dict[str, Any]:
 
 
 _WRITTEN_APART = {"name", "sandbox", "services", "budget", "models", "allow_provider_tools"}
+
+
+def _known_before(evaluator: Any) -> Any:
+    """Without what says nothing: runs from before there was ``no_answer`` know no such key."""
+    if isinstance(evaluator, list):
+        return [_known_before(part) for part in evaluator]
+    if not isinstance(evaluator, dict):
+        return evaluator
+    parts = {name: _known_before(part) for name, part in evaluator.items()}
+    if parts.get("type") in {"f1", "exact_match"} and not parts.get("no_answer"):
+        parts.pop("no_answer", None)
+    return parts
 
 
 def _agent(loaded: LoadedConfig, agent: AgentConfig) -> dict[str, Any]:

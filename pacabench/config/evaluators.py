@@ -24,6 +24,13 @@ FilePattern = Annotated[
     str, StringConstraints(min_length=1, max_length=200), AfterValidator(_file_pattern)
 ]
 Threshold = Annotated[float, Field(ge=0, le=1)]
+NoAnswer = Annotated[
+    bool,
+    Field(
+        description="An empty `expected` means that the question has no answer, as in SQuAD 2.0: "
+        "an empty answer is right."
+    ),
+]
 Fallback = Literal["f1", "judge", "none"]
 PLACEHOLDERS = ("answer", "input", "expected", "rubric")
 MOST_PARTS = 20
@@ -56,6 +63,7 @@ class ExactMatchConfig(Section):
     normal_form: Literal["none", "NFC", "NFKC"] = Field(
         default="none", description="Unicode normalisation before anything is compared."
     )
+    no_answer: NoAnswer = False
 
 
 class ContainsConfig(Section):
@@ -96,6 +104,7 @@ class F1Config(Section):
 
     type: Literal["f1"]
     threshold: Threshold = Field(default=0.5, description="The least F1 that passes.")
+    no_answer: NoAnswer = False
 
 
 class SimilarityConfig(Section):

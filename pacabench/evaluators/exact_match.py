@@ -24,6 +24,8 @@ class ExactMatch:
 
     def check(self, case: Case) -> None:
         """See :class:`~pacabench.evaluators.base.Evaluator`."""
+        if self._config.no_answer:
+            return
         require_expected(case)
         for entry in alternatives(case.expected):
             if not self._normalised(text_of(entry) or ""):
@@ -42,6 +44,10 @@ class ExactMatch:
         if isinstance(output, list) and isinstance(expected, list):
             accepted = [*accepted, expected]  # a list may also be meant as the answer
         wanted = [self._normalised(text) for entry in accepted if (text := text_of(entry))]
+        if self._config.no_answer:
+            # As SQuAD 2.0: accepted texts of which nothing is left are none.
+            wanted = [text for text in wanted if text] or [""]
+            return verdict(compared in wanted, output=compared, expected=" | ".join(wanted[:20]))
         if not compared:
             return verdict(False, reason="nothing is left of the answer to compare")
         return verdict(compared in wanted, output=compared, expected=" | ".join(wanted[:20]))

@@ -23,9 +23,12 @@ class F1:
 
     def __init__(self, config: F1Config) -> None:
         self._threshold = config.threshold
+        self._no_answer = config.no_answer
 
     def check(self, case: Case) -> None:
         """See :class:`~pacabench.evaluators.base.Evaluator`."""
+        if self._no_answer:
+            return
         require_expected(case)
         for entry in alternatives(case.expected):
             if not tokens_of(text_of(entry) or ""):
@@ -46,5 +49,7 @@ class F1:
         if len(answer) > MAX_CHARACTERS:
             return verdict(False, reason=f"longer than {MAX_CHARACTERS} characters")
         wanted = texts_of(expected)
+        if self._no_answer:  # as SQuAD 2.0: accepted texts of which nothing is left are none
+            wanted = [text for text in wanted if tokens_of(text)] or [""]
         score = best_f1(answer, wanted)
         return scored(score, self._threshold, output=answer, expected=" | ".join(wanted[:20]))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -150,6 +151,19 @@ class TestCanonical:
         for more in ("[]", "[mcp]"):
             changed = differences(without, made(f", allow_provider_tools: {more}"))
             assert [line.split(":")[0] for line in changed] == ["agents.a.allow_provider_tools"]
+
+    def test_an_option_that_earlier_versions_did_not_have_is_there_where_it_is_used(
+        self, tmp_path: Path
+    ) -> None:
+        def evaluator(text: str) -> Any:
+            data = f"datasets: [{{name: d, source: s, evaluator: {text}}}]\n"
+            loaded = load(tmp_path, "name: x\nagents: [{name: a, command: c}]\n" + data)
+            return canonical(loaded)["datasets"]["d"]["evaluator"]  # type: ignore[index,call-overload]
+
+        assert evaluator("{type: f1}") == {"type": "f1", "threshold": 0.5}
+        assert evaluator("{type: f1, no_answer: true}")["no_answer"] is True
+        parts = evaluator("{type: any_of, of: [{type: exact_match}, {type: f1}]}")["of"]
+        assert not any("no_answer" in part for part in parts)
 
     def test_rules_count_by_content(self, tmp_path: Path) -> None:
         text = TEXT.replace("api_key_env: MY_LLM", "provider: scripted, rules: r.yaml")

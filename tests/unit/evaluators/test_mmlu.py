@@ -1,5 +1,6 @@
-"""All of MMLU's development set: the letter that its reference implementation reads."""
+"""All of MMLU's development set, and stated answers: the letter that reference harnesses read."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,35 @@ async def test_a_chain_of_thought_that_ends_with_another_letter_is_wrong() -> No
         wrong = row["reasoning"].replace(f"answer is ({row['answer']})", f"answer is ({other})")
         assert wrong != row["reasoning"], row["id"]
         assert not await passes(row, wrong), row["id"]
+
+
+# How two other public harnesses read a letter: MMLU-Pro's script (Wang et al., 2024), by its first
+# pattern and else its second, and simple-evals, whose prompt asks for `Answer: $LETTER` (there of
+# four letters, here of ten).
+PRO = (re.compile(r"answer is \(?([A-J])\)?"), re.compile(r".*[aA]nswer:\s*([A-J])"))
+SIMPLE = re.compile(r"(?i)Answer[ \t]*:[ \t]*\$?([A-J])\$?")
+TEN = {letter: f"option number {number}" for number, letter in enumerate("ABCDEFGHIJ")}
+STATED = [
+    "The answer is ({}).",
+    "The answer is {}.",
+    "Let's think step by step. A cell is a unit. I see two ways. The answer is ({}).",
+    "I think that a wall blocks B-waves.\n\nTherefore, the answer is ({})",
+    "So the correct answer is ({}) because of the rest.",
+    "Answer: {}",
+    "Answer: ${}$",
+    "Some reasoning about A and I.\n\nAnswer: {}",
+    "**Some** reasoning.\nanswer: {}\n",
+    "First the answer is unclear. Thus the answer is ({}).",
+]
+
+
+@pytest.mark.parametrize("letter", list(TEN))
+@pytest.mark.parametrize("form", STATED)
+async def test_what_other_harnesses_read_in_a_stated_answer_is_read(form: str, letter: str) -> None:
+    answer = form.format(letter)
+    read = [match[1] for pattern in (*PRO, SIMPLE) if (match := pattern.search(answer))]
+    assert set(read) == {letter}
+    evaluator = make_evaluator(MultipleChoiceConfig.model_validate(EVALUATOR), Path())
+    for option in TEN:
+        case = Case("pro", "c", input="q", expected=option, metadata={"choices": TEN})
+        assert (await evaluator.evaluate(case, answer)).passed == (option == letter)

@@ -19,6 +19,7 @@ from pacabench.errors import SandboxError
 from pacabench.events import Listener
 from pacabench.model import JSON, CallRecord, Case, CaseKey, new_attempt_id
 from pacabench.proxy.control import LANE_PORT, WEB_PORT, ProviderSpec
+from pacabench.proxy.terms import FREE, Terms
 from pacabench.sandbox.base import SandboxAgent, SandboxContext
 from pacabench.sandbox.docker.images.agent import AgentImage
 from pacabench.sandbox.docker.labels import ROLE, Role
@@ -101,11 +102,12 @@ class Bench:
         limits: SandboxConfig = LIMITS,
         env: Mapping[str, str] | None = None,
         image: AgentImage | None = None,
+        terms: Terms = FREE,
     ) -> DockerSession:
         """Start the attacks ``scripts`` (id to path) as an agent, with the profile under attack.
 
-        ``alter`` takes a protection away; ``image`` in place of the sidecar's. The caller binds it,
-        and closes it.
+        ``alter`` takes a protection away; ``image`` in place of the sidecar's; ``terms`` are what
+        its calls are held to. The caller binds it, and closes it.
 
         Raises:
             SandboxError: the engine does not start it.
@@ -134,6 +136,7 @@ class Bench:
             doing=doing,
             rooted=not profile_of(limits).own_user,
             allow=WEB_ALLOWED,
+            terms=terms,
             alter=alter,
         )
 
@@ -184,11 +187,12 @@ class Bench:
         timeout_s: float,
         alter: Callable[[Body], Body] | None = None,
         limits: SandboxConfig = LIMITS,
+        terms: Terms = FREE,
     ) -> Observation:
         """Start, bind, ask, close: one attempt at one case, and what was seen of it."""
         case, key = self.case(next(iter(scripts)), given)
         attempt_id = self.new_attempt(key)
-        session = await self.start(scripts, alter=alter, limits=limits)
+        session = await self.start(scripts, alter=alter, limits=limits, terms=terms)
         try:
             await session.bind(attempt_id)
             reply = await ask(session, case, key, countdown=Countdown(timeout_s), last=True)

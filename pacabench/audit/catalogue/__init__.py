@@ -8,10 +8,11 @@ from pacabench.audit.catalogue.integrity import INTEGRITY
 from pacabench.audit.catalogue.network import NETWORK
 from pacabench.audit.catalogue.privilege import PRIVILEGE
 from pacabench.audit.catalogue.resources import RESOURCES
+from pacabench.audit.catalogue.web import WEB
 from pacabench.config.problems import nearest
 from pacabench.errors import UsageError
 
-CATALOGUE: tuple[Attack, ...] = (*NETWORK, *PRIVILEGE, *RESOURCES, *FILES, *INTEGRITY)
+CATALOGUE: tuple[Attack, ...] = (*NETWORK, *WEB, *PRIVILEGE, *RESOURCES, *FILES, *INTEGRITY)
 
 
 def select(ids: Sequence[str]) -> tuple[Attack, ...]:

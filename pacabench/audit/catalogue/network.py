@@ -2,6 +2,7 @@
 
 from pacabench.audit import mutations as m
 from pacabench.audit.attack import Attack, Control, Group
+from pacabench.audit.drives import boxes
 
 _NO_RUNS = "do not run agents that you do not trust on this engine, and report it with this table"
 _HOST = f"the lane leads to the host: {_NO_RUNS}"
@@ -306,6 +307,29 @@ NETWORK: tuple[Attack, ...] = (
         control=Control(m.NAIVE_PROXY),
     ),
     Attack(
+        id="network.provider-tools",
+        group=Group.NETWORK,
+        title="The provider's own ways out",
+        tried="a web search, an MCP server and an image at a URL, in requests to the model",
+        expected="403: what is not allowed by name never reaches the provider",
+        remedy=_GATEWAY,
+        control=Control(
+            drive=boxes.with_provider_tools,
+            removed="the ban on what providers do beside answering: all three are allowed by name",
+            given={"at_least": len(boxes.PROVIDER_TOOLS)},
+        ),
+        given={"at_least": 1},
+    ),
+    Attack(
+        id="network.provider-files",
+        group=Group.NETWORK,
+        title="Files left at the provider",
+        tried="uploading a file, and making stores, batches, containers and conversations",
+        expected="404: none of these endpoints is served, whatever is allowed",
+        remedy=_GATEWAY,
+        control=Control(m.NAIVE_PROXY),
+    ),
+    Attack(
         id="network.smuggling-cl-te",
         group=Group.NETWORK,
         title="Smuggling: length and chunks",
@@ -331,68 +355,5 @@ NETWORK: tuple[Attack, ...] = (
         expected="426: connections are not upgraded",
         remedy=_GATEWAY,
         control=Control(m.NAIVE_PROXY),
-    ),
-    Attack(
-        id="network.web-denied-names",
-        group=Group.NETWORK,
-        title="Web: hosts off the list",
-        tried="hosts and ports that are not on the list, and look-alikes",
-        expected="403: only what is listed, to the letter",
-        remedy=_GATEWAY,
-        control=Control(m.NAIVE_PROXY, stand_in=_NOT_THE_INTERNET),
-    ),
-    Attack(
-        id="network.web-private-addresses",
-        group=Group.NETWORK,
-        title="Web: names of private addresses",
-        tried="listed names that resolve to private, loopback, metadata and mixed addresses",
-        expected="403: every address of a name has to be public",
-        remedy=_GATEWAY,
-        control=Control(m.NAIVE_PROXY, stand_in=_NOT_THE_INTERNET),
-    ),
-    Attack(
-        id="network.web-addresses",
-        group=Group.NETWORK,
-        title="Web: addresses",
-        tried="addresses in place of names, in all spellings",
-        expected="403: an address is no host",
-        remedy=_GATEWAY,
-        control=Control(m.NAIVE_PROXY, stand_in=_NOT_THE_INTERNET),
-    ),
-    Attack(
-        id="network.web-sni",
-        group=Group.NETWORK,
-        title="Web: another host in TLS",
-        tried="TLS in a tunnel that names another host, or none",
-        expected="the tunnel ends before a byte passes",
-        remedy=_GATEWAY,
-        control=Control(m.NAIVE_PROXY, stand_in=_NOT_THE_INTERNET),
-    ),
-    Attack(
-        id="network.web-tunnel-in-tunnel",
-        group=Group.NETWORK,
-        title="Web: a tunnel in the tunnel",
-        tried="HTTP, SSH, SOCKS and CONNECT inside a tunnel",
-        expected="the tunnel ends: nothing but TLS passes",
-        remedy=_GATEWAY,
-        control=Control(m.NAIVE_PROXY, stand_in=_NOT_THE_INTERNET),
-    ),
-    Attack(
-        id="network.web-other-host",
-        group=Group.NETWORK,
-        title="Web: another host at the same address",
-        tried="another Host, smuggled, pipelined and upgraded requests",
-        expected="refused, or written anew for the host that was asked for",
-        remedy=_GATEWAY,
-        control=Control(m.NAIVE_PROXY, stand_in=_NOT_THE_INTERNET),
-    ),
-    Attack(
-        id="network.web-redirects",
-        group=Group.NETWORK,
-        title="Web: redirects",
-        tried="a listed host that redirects to a private address",
-        expected="the redirect is handed on and not followed",
-        remedy=_GATEWAY,
-        control=Control(m.NAIVE_PROXY, stand_in=_NOT_THE_INTERNET),
     ),
 )

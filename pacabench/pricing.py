@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from types import MappingProxyType
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -133,10 +134,15 @@ def _billed_by_openrouter(call: CallRecord) -> float | None:
     """
     raw = call.raw_usage or {}
     cost = raw.get("cost")
-    if isinstance(cost, bool) or not isinstance(cost, int | float) or cost < 0:
+    if not _is_cost(cost):
         return None
     details = raw.get("cost_details")
     upstream = details.get("upstream_inference_cost") if isinstance(details, dict) else None
-    if raw.get("is_byok") is True and isinstance(upstream, int | float):
+    if raw.get("is_byok") is True and _is_cost(upstream):
         return float(cost + upstream)
     return float(cost)
+
+
+def _is_cost(value: Any) -> TypeGuard[float]:
+    """A number of dollars that somebody may have to pay for a call."""
+    return type(value) in {int, float} and 0 <= value < _MILLION

@@ -11,8 +11,11 @@ from typing import Any, Protocol
 
 MAX_DECODED_BYTES = 256 * 1024**2
 """Of one reply that is coded."""
+_BEGINNING_BYTES = 2 * 1024**2
 _PIECE_BYTES = 1024**2
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+_FLUSHED = b"\0\0\xff\xff"
+"""What is behind the length of an empty block, which is how deflate flushes (RFC 1951, 3.2.4)."""
 _MOST_CODINGS = 3
 _ZSTD_WINDOW_LOG = 23
 """8 MiB, which is what HTTP allows a sender (RFC 9659)."""
@@ -31,6 +34,11 @@ class Stage(Protocol):
         Raises:
             BadCodingError: ``chunk`` does not go on where the last one ended.
         """
+        ...
+
+    @property
+    def is_whole(self) -> bool:
+        """What came may be all of it."""
         ...
 
 
@@ -67,6 +75,11 @@ class BodyDecoder:
         except BadCodingError:
             self._give_up("is not what it says")
 
+    def finish(self) -> None:
+        """Nothing more comes in: a coding that has not come to its end is a problem."""
+        if not all(stage.is_whole for stage in self._stages):
+            self._give_up("breaks off inside its coding")
+
     def _give_up(self, problem: str) -> None:
         self.problem = problem
         self._stages = []
@@ -79,13 +92,32 @@ class BodyDecoder:
             yield from self._through(piece, stage + 1)
 
 
+def plain(data: bytes, encoding: str) -> bytes:
+    """The beginning of ``data`` without its coding, as far as that can be taken off."""
+    parts, left = [], _BEGINNING_BYTES
+    for piece in BodyDecoder(encoding).feed(data):
+        parts.append(piece)
+        left -= len(piece)
+        if left <= 0:
+            break
+    return b"".join(parts)
+
+
 class _Inflate:
     """gzip and deflate."""
 
     def __init__(self) -> None:
         self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
+        self._end = b""
+        """The last bytes that came."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Some servers flush what they say and never end it."""
+        return not self._end or self._inflate.eof or self._end.endswith(_FLUSHED)
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
+        self._end = (self._end + chunk[-len(_FLUSHED) :])[-len(_FLUSHED) :]
         while chunk:
             if self._inflate.eof:
                 # Some servers end the coding at each flush and begin it anew.
@@ -107,9 +139,15 @@ class _Brotli:
 
         self._error: type[Exception] = brotli.error
         self._decoder = brotli.Decompressor()
+        self._has_begun = False
+
+    @property
+    def is_whole(self) -> bool:
+        return bool(not self._has_begun or self._decoder.is_finished())
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         rest = chunk
+        self._has_begun = True
         while True:
             try:
                 piece = self._decoder.process(rest, output_buffer_limit=_PIECE_BYTES)
@@ -131,9 +169,15 @@ class _Zstd:
             from backports import zstd  # noqa: PLC0415
         self._zstd: Any = zstd
         self._decoder = self._new()
+        self._has_begun = False
+
+    @property
+    def is_whole(self) -> bool:
+        return bool(not self._has_begun or self._decoder.eof)
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         rest = chunk
+        self._has_begun = True
         while rest or not self._decoder.needs_input:
             if self._decoder.eof:
                 self._decoder = self._new()

@@ -72,6 +72,8 @@ class Handover:
             await self._decode(decoder, head)
         async for chunk in reply.chunks:
             await self._decode(decoder, chunk)
+        decoder.finish()
+        _check(decoder)
 
     async def _decode(self, decoder: BodyDecoder, chunk: bytes) -> None:
         draft, client = self._draft, self._client
@@ -82,8 +84,7 @@ class Handover:
             if not client.write(self._noted(self._scrubber.feed(piece))):
                 await client.caught_up()
             self._end_drain()
-        if decoder.problem is not None:
-            raise UpstreamUnreadableError(f"the provider's reply {decoder.problem}")
+        _check(decoder)
 
     def _take(self, chunk: bytes) -> bool:
         """Hand on a chunk off the wire; False where the agent should catch up first.
@@ -120,7 +121,7 @@ class Handover:
         """Look at the reply's head and hand it on; what takes the coding off its body, if any."""
         route = self._parties.route
         provider, wire, headers = route.provider, route.provider.wire, reply.headers
-        events = "Content-Type" in headers and headers["Content-Type"].startswith(_EVENTS)
+        events = _is_events(headers, stream=self._draft.stream and reply.status < _ERROR)
         decoder = _decoder_of(headers["Content-Encoding"]) if _is_coded(headers) else None
         self._scrubber = provider.guard.scrubber()
         self._sieve = wire.usage_filter() if asked_usage and events else None
@@ -147,7 +148,22 @@ class Handover:
 
 
 _EVENTS = "text/event-stream"
+_ERROR = 400
 _NOTHING_TO_HIDE = Scrubber(())
+
+
+def _is_events(headers: Mapping[str, str], *, stream: bool) -> bool:
+    """Whether a reply is a stream of events, which few SDKs need to be told of one they asked for.
+
+    What it is said to be counts, if it is said to be JSON (Google's arrays) or events.
+    """
+    kind = headers["Content-Type"].lower() if "Content-Type" in headers else ""
+    return kind.startswith(_EVENTS) or (stream and "json" not in kind)
+
+
+def _check(decoder: BodyDecoder) -> None:
+    if decoder.problem is not None:
+        raise UpstreamUnreadableError(f"the provider's reply {decoder.problem}")
 
 
 def _is_coded(headers: Mapping[str, str]) -> bool:

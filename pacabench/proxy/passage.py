@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from urllib.parse import quote
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 
 from pacabench.proxy.client import Refused
 
@@ -17,6 +17,8 @@ _IS_JSON = re.compile(r"\s*application/json\s*(;\s*charset=\"?utf-?8\"?\s*)?", r
 """Anything else another reader may take for something else."""
 _UNSUPPORTED = 415
 _REQUEST_HEADERS = ("Content-Type", "Accept", "Idempotency-Key")
+_LISTS = frozenset({"Accept", "anthropic-beta", "openai-beta"})
+"""Of them a request may have several lines (RFC 9110, section 5.3)."""
 _REPLY_HEADERS = frozenset(
     {
         "content-type",
@@ -44,7 +46,7 @@ def request_headers(
     Raises:
         Refused: a header cannot be sent.
     """
-    kept = {name: given[name] for name in (*_REQUEST_HEADERS, *more) if name in given}
+    kept = {name: _said(given, name) for name in (*_REQUEST_HEADERS, *more) if name in given}
     if not (values := "".join(kept.values())).isascii() or not values.isprintable():
         wrong = next(name for name in kept if not _is_sendable(kept[name]))
         raise Refused(400, f"The header {wrong} may hold printable ASCII only.")
@@ -53,6 +55,13 @@ def request_headers(
         if kind != _JSON and not _IS_JSON.fullmatch(kind):
             raise Refused(_UNSUPPORTED, f"Send the request's body as {_JSON}.")
     return kept
+
+
+def _said(given: Mapping[str, str], name: str) -> str:
+    """The first line of this name; of a list, what all of them say together."""
+    if name in _LISTS and isinstance(given, MultiMapping):
+        return ", ".join(given.getall(name))
+    return given[name]
 
 
 def _is_sendable(value: str) -> bool:

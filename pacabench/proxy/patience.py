@@ -1,6 +1,7 @@
 """How long the proxy bears with a provider: what is tried again, when, and for how long."""
 
 import random
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ _TRY_AGAIN = frozenset({408, 425, 429})
 _NEVER = frozenset({501, 505})
 """Server errors that say that no repetition will help."""
 _SERVER_ERROR = 500
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 _SPENT = b"insufficient_quota"
 """OpenAI's code for a 429 that means an empty account and not a moment's hurry."""
 
@@ -79,11 +81,8 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _number(text: str) -> float | None:
-    try:
-        found = float(text)
-    except ValueError:
-        return None
-    return found if 0 <= found < float("inf") else None
+    """One of very many digits is too long a time, and no missing one."""
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _moment(text: str) -> float | None:

@@ -14,7 +14,7 @@ from pacabench.model import FailedTry
 from pacabench.proxy.additions import Additions
 from pacabench.proxy.admission import BUDGET_EXCEEDED, OVER_BUDGET
 from pacabench.proxy.client import Refused
-from pacabench.proxy.decode import BodyDecoder
+from pacabench.proxy.decode import plain
 from pacabench.proxy.handover import Handover, Parties
 from pacabench.proxy.output import refuses_limit
 from pacabench.proxy.pacing import Turn
@@ -179,13 +179,14 @@ class Tries:
                         provider.pacer.answered(turn)
                     else:
                         head, whole = await error_head(reply)
-                        if asked and provider.wire.refuses_usage(reply.status, head):
+                        said = plain(head, reply.headers.get("Content-Encoding", ""))
+                        if asked and provider.wire.refuses_usage(reply.status, said):
                             provider.pacer.answered(turn)
                             return "refuses usage"
-                        if additions.limits and refuses_limit(reply.status, head):
+                        if additions.limits and refuses_limit(reply.status, said):
                             provider.pacer.answered(turn)
                             return "refuses limit"
-                        failure = self._judge(turn, reply, head)
+                        failure = self._judge(turn, reply, head, said)
                         if failure is not None and whole and not self._client.gone:
                             return failure
                     await self._handover.pass_on(reply, head, asked_usage=asked)
@@ -212,11 +213,14 @@ class Tries:
             self._begin(draft)
         self._handover.sent_at = time.perf_counter()
 
-    def _judge(self, turn: Turn, reply: Reply, head: bytes) -> _Failure | None:
-        """Tell the pacer how the provider does; the failure, where it may pass."""
+    def _judge(self, turn: Turn, reply: Reply, head: bytes, said: bytes) -> _Failure | None:
+        """Tell the pacer how the provider does; the failure, where it may pass.
+
+        ``said`` is ``head`` without a coding.
+        """
         pacer, status = self._provider.pacer, reply.status
-        failure = _Failure(self._why(reply, head), reply=reply, head=head)
-        passing = is_transient(status, reply.headers, head)
+        failure = _Failure(self._why(reply, said), reply=reply, head=head)
+        passing = is_transient(status, reply.headers, said)
         if passing and status >= _SERVER_ERROR:
             pacer.failed(turn, failure.why)
         elif passing and status == _TOO_MANY_REQUESTS:
@@ -225,12 +229,11 @@ class Tries:
             pacer.answered(turn)
         return failure if passing else None
 
-    def _why(self, reply: Reply, head: bytes) -> str:
+    def _why(self, reply: Reply, body: bytes) -> str:
         """The status, and the provider's own words where they can be read."""
         meter = self._provider.wire.meter(self._route.endpoint, events=False)
         scrubber = self._provider.guard.scrubber()  # before the text is cut, maybe inside the key
-        for piece in BodyDecoder(reply.headers.get("Content-Encoding", "")).feed(head):
-            meter.feed(scrubber.feed(piece))
+        meter.feed(scrubber.feed(body))
         meter.feed(scrubber.finish())
         said = meter.read().error
         text = f"HTTP status {reply.status}" + (f": {said}" if said else "")

@@ -38,6 +38,11 @@ def openai_usage(raw: Mapping[str, Any]) -> Usage | None:
     reasoning = _detail(
         raw, "reasoning_tokens", "completion_tokens_details", "output_tokens_details"
     )
+    if output is not None and reasoning:
+        # Some (xAI) count it beside the completion, as their total then tells.
+        if prompt is not None and count(raw.get("total_tokens")) == prompt + output + reasoning:
+            output += reasoning
+        reasoning = min(reasoning, output)
     if prompt is not None:
         cached = None if cached is None else min(cached, prompt)
         written = None if written is None else min(written, prompt - (cached or 0))

@@ -164,7 +164,7 @@ class TestOpenRouter:
         found = cost(provider=self.ROUTER, model="never/heard-of", raw_usage=raw)
         assert found == pytest.approx(dollars)
 
-    @pytest.mark.parametrize("value", [None, "1", True, -1])
+    @pytest.mark.parametrize("value", [None, "1", True, -1, 1e300, float("nan")])
     def test_what_is_no_cost_is_unknown(self, value: object) -> None:
         raw = {"cost": value}
         assert cost(provider=self.ROUTER, model="never/heard-of", raw_usage=raw) is None

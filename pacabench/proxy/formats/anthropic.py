@@ -117,8 +117,9 @@ class AnthropicReader:
             self._model = short_name(start.get("model"))
             self._merge(start.get("usage"))
         elif kind == "message_delta":
-            self._merge(message.get("usage"))
-            self._output_told = self._output_told or "output_tokens" in self._raw
+            usage = mapping(message.get("usage"))
+            self._merge(usage)
+            self._output_told = self._output_told or usage.get("output_tokens") is not None
             self._ended = True
         elif kind == "message_stop":
             self._ended = self._output_told

@@ -10,18 +10,27 @@ import orjson
 MAX_NAME = 256
 MAX_ERROR = 500
 _SPACE_OR_COMMA = re.compile(r"[\s,\[]*")
-_DECODER = json.JSONDecoder()
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+_BOM = b"\xef\xbb\xbf"
 
 
 def json_object(data: bytes) -> dict[str, Any] | None:
     """The object in ``data``, or None where it is something else."""
-    if data[:1] != b"{" and data.lstrip()[:1] != b"{":
+    if data[:1] != b"{" and data.removeprefix(_BOM).lstrip()[:1] != b"{":
         return None
     try:
         found = orjson.loads(data)
     except orjson.JSONDecodeError:
-        return None
+        found = _read_leniently(data)
     return found if isinstance(found, dict) else None
+
+
+def _read_leniently(data: bytes) -> Any:
+    """As SDKs read it: half a character and ``-Infinity`` in a text's place spoil nothing else."""
+    try:
+        return _DECODER.decode(data.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def json_objects(data: bytes) -> Iterator[dict[str, Any]]:
@@ -60,8 +69,12 @@ def short_name(value: Any) -> str | None:
 
 
 def error_text(value: Any) -> str | None:
-    """The message in an error, whatever its shape; None where there is no error."""
+    """The message in an error, whatever its shape; None where there is no error.
+
+    What no record can hold is ``?`` in it.
+    """
     if not value:
         return None
     message = value.get("message") if isinstance(value, dict) else value
-    return (message if isinstance(message, str) else repr(value))[:MAX_ERROR]
+    text = (message if isinstance(message, str) else repr(value))[:MAX_ERROR]
+    return text.encode("utf-8", "replace").decode()

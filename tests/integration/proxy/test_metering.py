@@ -1,6 +1,7 @@
 """The real SDK through the gateway: what is recorded equals what the provider billed."""
 
 import asyncio
+import gzip
 import hashlib
 import re
 import time
@@ -11,8 +12,15 @@ import openai
 import pytest
 
 from pacabench.model import CallRecord, Usage
+from pacabench.proxy.control import ProviderSpec
 from pacabench.testing import Billed, FakeProvider, Reply, Tokens
-from tests.integration.proxy.conftest import ATTEMPT, REAL_KEY, OpenBench, spec_for
+from tests.integration.proxy.conftest import (
+    ATTEMPT,
+    REAL_KEY,
+    VIRTUAL_KEY,
+    OpenBench,
+    spec_for,
+)
 
 TOKENS = Tokens(prompt=1200, completion=345, cached=1024, reasoning=128)
 REPLY = Reply(text="The answer is forty two.", tokens=TOKENS)
@@ -241,6 +249,22 @@ class TestPassThrough:
         assert record.status == 200
         assert record.usage is None
 
+    async def test_a_refusal_of_the_usage_option_may_be_coded(self, open_bench: OpenBench) -> None:
+        refusal = gzip.compress(b'{"error":{"message":"Unknown parameter: stream_options"}}')
+
+        def answer(request: dict) -> Reply:
+            if "stream_options" in request:
+                return Reply(status=400, body=refusal, headers={"Content-Encoding": "gzip"})
+            return Reply(text="fine")
+
+        async with (
+            FakeProvider(answer) as provider,
+            open_bench(spec_for(provider)) as it,
+            it.client() as client,
+        ):
+            assert await chat_stream(client) == "fine"
+        assert [entry.status for entry in provider.books] == [400, 200]
+
     async def test_a_stream_is_not_held_back(self, open_bench: OpenBench) -> None:
         reply = Reply(text="a b c d e", pause_s=0.1)
         async with (
@@ -300,6 +324,24 @@ class TestHeaders:
         assert got.headers["x-ratelimit-remaining-tokens"] == "1000"
         assert "set-cookie" not in got.headers
         assert "openai-organization" not in got.headers
+
+    @pytest.mark.parametrize("name", ["anthropic-beta", "OpenAI-Beta", "Accept"])
+    async def test_a_list_in_several_lines_goes_on_as_one(
+        self, open_bench: OpenBench, name: str
+    ) -> None:
+        wire = "anthropic" if name == "anthropic-beta" else "openai"
+        path = "messages" if wire == "anthropic" else "chat/completions"
+        body = b'{"model":"m","messages":[]}'
+        head = (
+            f"POST /v1/{path} HTTP/1.1\r\nHost: x\r\nx-api-key: {VIRTUAL_KEY}\r\n"
+            f"{name}: one\r\n{name}: two, three\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        async with FakeProvider() as provider:
+            spec = ProviderSpec(wire, wire, base_url=provider.origin + "/v1" * (wire == "openai"),
+                                api_key=REAL_KEY)  # fmt: skip
+            async with open_bench(spec) as it:
+                await it.send_raw(head.encode() + body, until_closed=False)
+        assert provider.books[0].headers[name.lower()] == "one, two, three"
 
     async def test_the_virtual_key_is_replaced_by_the_real_one(self, open_bench: OpenBench) -> None:
         async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:

@@ -1,6 +1,7 @@
 """What the proxy tries again, how it waits, and that every try is on record exactly once."""
 
 import asyncio
+import gzip
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +27,7 @@ ASKED = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 STREAMED = ASKED | {"stream": True}
 PATIENT = Patience(retry_for_s=20, backoff_s=0.01, backoff_cap_s=0.05, probe_s=0.02)
 GOOD = Reply(text="at last", tokens=Tokens(prompt=9, completion=3))
+SPENT = b'{"error":{"code":"insufficient_quota"}}'
 LIMITED = Reply(status=429, message="slow down")
 BROKEN = Reply(status=503, message="overloaded")
 
@@ -164,12 +166,14 @@ class TestPassedOn:
         [
             Reply(status=400),
             Reply(status=401),
-            Reply(status=429, message="x", body=b'{"error":{"code":"insufficient_quota"}}'),
+            Reply(status=429, message="x", body=SPENT),
             replace(BROKEN, headers={"x-should-retry": "false"}),
             replace(LIMITED, headers={"Retry-After": "86400"}),
+            replace(LIMITED, headers={"Retry-After": "9" * 400}),
             Reply(status=503, body=b"x" * 1_500_000),
+            Reply(status=429, body=gzip.compress(SPENT), headers={"Content-Encoding": "gzip"}),
         ],
-        ids=["400", "401", "quota", "told", "tomorrow", "long"],
+        ids=["400", "401", "quota", "told", "tomorrow", "never", "long", "quota in gzip"],
     )
     async def test_what_no_repetition_mends_goes_to_the_agent_at_once(
         self, open_bench: OpenBench, reply: Reply

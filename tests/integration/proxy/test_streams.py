@@ -207,6 +207,86 @@ async def test_what_is_badly_coded_breaks_off(open_bench: OpenBench) -> None:
     assert "not what it says" in record.error
 
 
+@pytest.mark.parametrize(
+    ("coding", "packed"),
+    [
+        ("gzip", gzip.compress(b"".join(PLAIN))[:-8]),
+        ("deflate", zlib.compress(b"".join(PLAIN))[:-9]),
+        ("br", brotli.compress(b"".join(PLAIN))[:-1]),
+        ("zstd", zstd.compress(b"".join(PLAIN))[:-1]),
+        ("zstd", zstd.compress(b"".join(PLAIN)) + zstd.compress(DONE)[:-1]),
+    ],
+    ids=["gzip", "deflate", "br", "zstd", "zstd in frames"],
+)
+async def test_a_coding_without_an_end_is_not_passed_off_as_whole(
+    open_bench: OpenBench, coding: str, packed: bytes
+) -> None:
+    reply = Reply(body=packed, content_encoding=coding)
+    async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        with pytest.raises(Exception, match="payload is not completed"):
+            await it.post("/chat/completions", WITH_USAGE)
+        [record] = await it.settled()
+    assert (record.end, record.is_provider_failure) == ("upstream_error", True)
+    assert "breaks off inside its coding" in record.error
+
+
+async def test_a_coding_that_is_flushed_and_never_ended_is_whole(open_bench: OpenBench) -> None:
+    packing = zlib.compressobj(wbits=31)
+    packed = b"".join(
+        packing.compress(event) + packing.flush(zlib.Z_SYNC_FLUSH)
+        for event in (*PLAIN, USAGE_CHUNK, DONE)
+    )
+    reply = Reply(body=packed, content_encoding="gzip")
+    async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        got = await it.post("/chat/completions", WITH_USAGE)
+        [record] = await it.settled()
+    assert got.content == b"".join([*PLAIN, USAGE_CHUNK, DONE])
+    assert (record.end, record.usage) == ("complete", COUNTED)
+
+
+@pytest.mark.parametrize("kind", ["Text/Event-Stream", "text/plain", "application/octet-stream"])
+async def test_a_stream_is_one_whatever_it_is_said_to_be(open_bench: OpenBench, kind: str) -> None:
+    """Media types ignore case, and SDKs do not look at them where they asked for a stream."""
+    parts = [*PLAIN, USAGE_CHUNK, DONE]
+    reply = Reply(body=b"".join(parts), content_type=kind)
+    async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        got = await it.post("/chat/completions", ASKED)
+        [record] = await it.settled()
+    assert got.content == b"".join([*PLAIN, DONE])
+    assert (record.usage, record.usage_source) == (COUNTED, "provider")
+
+
+async def test_a_document_in_place_of_a_stream_is_counted(open_bench: OpenBench) -> None:
+    body = orjson.dumps({"model": "m", "choices": [], "usage": USAGE})
+    reply = Reply(body=body, content_type="application/json")
+    async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        got = await it.post("/chat/completions", ASKED)
+        [record] = await it.settled()
+    assert (got.content, record.usage) == (body, COUNTED)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [b'"\\ud83d"', b'"\xf0\x9f"', b"-Infinity", b"NaN"],
+    ids=["half a character", "half its bytes", "-Infinity", "NaN"],
+)
+@pytest.mark.parametrize("form", ["document", "after a BOM", "events"])
+async def test_what_sdks_read_all_the_same_is_counted(
+    open_bench: OpenBench, odd: bytes, form: str
+) -> None:
+    body = b'{"model":"m","choices":[{"logprobs":%b}],"usage":%b}' % (odd, orjson.dumps(USAGE))
+    if form == "after a BOM":
+        body = b"\xef\xbb\xbf" + body
+    kind = "text/event-stream" if form == "events" else "application/json"
+    sent = b"data: %b\n\n%b" % (body, DONE) if form == "events" else body
+    reply = Reply(body=sent, content_type=kind)
+    async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+        got = await it.post("/chat/completions", WITH_USAGE | {"stream": form == "events"})
+        [record] = await it.settled()
+    assert got.content == sent
+    assert (record.usage, record.usage_source) == (COUNTED, "provider")
+
+
 async def test_an_end_without_usage_is_unknown_and_not_zero(open_bench: OpenBench) -> None:
     """Cut short in good order: nobody can tell it from a whole stream, but for what it lacks."""
     reply = Reply(body=PLAIN[0])

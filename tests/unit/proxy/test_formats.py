@@ -78,6 +78,11 @@ class TestAnthropic:
         assert found.usage == Usage(10, None, None, None, None)
         assert not found.ended
 
+    def test_a_delta_without_usage_does_not_make_it_the_last_word(self) -> None:
+        last = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}
+        found = anthropic_stream(start(input_tokens=9, output_tokens=1), last)
+        assert found.usage == Usage(9, None, None, None, None)
+
     def test_the_kinds_of_input_add_up(self) -> None:
         raw = {
             "input_tokens": 3,
@@ -165,6 +170,11 @@ class TestGemini:
             if found.usage is not None:
                 assert found.usage.total_input_tokens == TOKENS.prompt
         assert read(FORMATS[3], gemini.STREAM, whole, events=False).usage.output_tokens == 40
+
+    def test_an_error_with_half_a_character_can_be_recorded(self) -> None:
+        body = b'[{"error":{"message":"oh \\ud83d","code":500}}]'
+        found = read(FORMATS[3], gemini.STREAM, body, events=False)
+        assert (found.error, found.broken) == ("oh ?", True)
 
     def test_no_usage_of_embeddings_has_an_output(self) -> None:
         body = orjson.dumps({"usageMetadata": {"promptTokenCount": 3}})

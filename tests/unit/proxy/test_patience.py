@@ -21,6 +21,8 @@ DATE = "Wed, 25 Nov 2026 10:00:00 GMT"
         ({"Retry-After": "soon"}, None),
         ({"Retry-After": "nan"}, None),
         ({"Retry-After": "inf"}, None),
+        ({"Retry-After": "1_0"}, None),
+        ({"Retry-After": "9" * 400}, float("inf")),
         ({"retry-after-ms": "250", "Retry-After": "1"}, 0.25),
         ({"Retry-After": "Wed, 25 Nov 2026 10:00:30 GMT", "Date": DATE}, 30.0),
         ({"Retry-After": "Wed, 25 Nov 2026 09:59:30 GMT", "Date": DATE}, 0.0),

@@ -57,6 +57,26 @@ class TestOpenAI:
         }
         assert openai_usage(raw) == Usage(36, 64, None, 50, 20)
 
+    @pytest.mark.parametrize(
+        ("total", "output", "reasoning"),
+        [(800, 763, 233), (567, 530, 233), (None, 530, 233), (801, 530, 233)],
+        ids=["on top", "inside", "no total", "a total of nothing"],
+    )
+    def test_the_total_tells_of_reasoning_that_is_counted_beside_the_completion(
+        self, total: int | None, output: int, reasoning: int
+    ) -> None:
+        raw = {
+            "prompt_tokens": 37,
+            "completion_tokens": 530,
+            "total_tokens": total,
+            "completion_tokens_details": {"reasoning_tokens": 233},
+        }
+        assert openai_usage(raw) == Usage(37, None, None, output, reasoning)
+
+    def test_reasoning_is_never_more_than_the_output(self) -> None:
+        raw = {"completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 9}}
+        assert openai_usage(raw) == Usage(None, None, None, 5, 5)
+
     def test_the_responses_api_has_other_names_for_the_same(self) -> None:
         raw = {
             "input_tokens": 100,

@@ -9,7 +9,7 @@ import orjson
 from pacabench.config.canonical import differences
 from pacabench.errors import UsageError
 from pacabench.report.view import RunView
-from pacabench.report.wording import cases_of
+from pacabench.report.wording import cases_of, dangers_of
 from pacabench.stats.comparison import Comparison, Side, compare_sides, sides_of
 from pacabench.stats.intervals import Interval
 from pacabench.stats.paired import Ratio
@@ -152,6 +152,7 @@ def _warnings(a: RunView, b: RunView, datasets: Sequence[str]) -> Iterator[str]:
                 f"Run {letter} was replayed ({replayed:,} calls out of a cassette): its times are "
                 "not a provider's, and nobody billed its costs."
             )
+        yield from (f"Run {letter}: {text}" for text in dangers_of(view))
         if view.is_decided:
             yield _stopped_early(letter, view)
     kinds = [view.record.manifest.sandbox.kind for view in (a, b)]

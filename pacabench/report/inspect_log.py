@@ -16,6 +16,7 @@ from pacabench.figures import CallFigures
 from pacabench.model import JSON, CaseResult, Outcome
 from pacabench.report.rows import as_text, left_path
 from pacabench.report.view import RunView
+from pacabench.report.wording import broken_promises
 from pacabench.stats import AgentSummary
 
 LOG_VERSION = 2
@@ -82,6 +83,7 @@ def _head(view: RunView, summary: AgentSummary) -> dict[str, Any]:
 
 def _spec(view: RunView, summary: AgentSummary) -> dict[str, Any]:
     manifest = view.record.manifest
+    kept = manifest.sandbox.profiles.get(summary.agent)
     epochs = int(manifest.config.get("epochs") or 1)
     return {
         "tags": [EXPORT_TAG],
@@ -102,6 +104,8 @@ def _spec(view: RunView, summary: AgentSummary) -> dict[str, Any]:
             "agent_fingerprint": manifest.agent_fingerprints.get(summary.agent),
             "sandbox": manifest.sandbox.kind,
             "sandbox_held": manifest.sandbox.held,
+            "sandbox_profile": kept.profile if kept is not None else None,
+            "sandbox_weaknesses": broken_promises(view, summary.agent),
             "scripted": view.summary.scripted,
             "replayed_calls": summary.usage.replayed_calls,
             "pending": summary.pending,

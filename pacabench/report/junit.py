@@ -14,7 +14,7 @@ from pacabench.model import CaseResult, Outcome
 from pacabench.report.printable import printable, printable_block
 from pacabench.report.rows import as_text
 from pacabench.report.view import RunView
-from pacabench.report.wording import case_name, cases_of
+from pacabench.report.wording import broken_promises, case_name, cases_of
 from pacabench.stats import AgentSummary
 
 _TEXT_CHARS = 10_000
@@ -28,12 +28,12 @@ def junit_chunks(view: RunView, *, include_cases: bool) -> Iterator[bytes]:
     results = view.deciding(view.case_keys())
     for (agent, dataset), group in groupby(results, lambda it: (it.key.agent, it.key.dataset)):
         summary = summaries.pop((agent, dataset))
-        yield f"  <testsuite {_suite(view, summary)}>\n".encode()
+        yield _begin(view, summary)
         for result in group:
             yield _case(result, include_cases=include_cases).encode()
         yield _rest(view, summary)
     for summary in summaries.values():  # nothing of them was run
-        yield f"  <testsuite {_suite(view, summary)}>\n".encode()
+        yield _begin(view, summary)
         yield _rest(view, summary)
     yield f"</testsuites>\n{EXPORT_MARK}\n".encode()
 
@@ -45,12 +45,23 @@ def _suites(view: RunView) -> str:
     )
 
 
-def _suite(view: RunView, summary: AgentSummary) -> str:
-    return _attributes(
+def _begin(view: RunView, summary: AgentSummary) -> bytes:
+    """A suite's head, with how tightly its agent was held."""
+    head = _attributes(
         name=f"{summary.agent} {summary.dataset}",
         timestamp=view.record.manifest.started,
         **_counts(view, summary),
     )
+    sandbox = view.record.manifest.sandbox
+    kept = sandbox.profiles.get(summary.agent)
+    told = [("sandbox", sandbox.kind)]
+    told += [("sandbox_profile", kept.profile)] if kept is not None else []
+    told += [("sandbox_weakness", text) for text in broken_promises(view, summary.agent)]
+    properties = "".join(
+        f"      <property {_attributes(name=name, value=value)}/>\n" for name, value in told
+    )
+    text = f"  <testsuite {head}>\n    <properties>\n{properties}    </properties>\n"
+    return text.encode()
 
 
 def _counts(view: RunView, summary: AgentSummary) -> dict[str, str]:

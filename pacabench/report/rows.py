@@ -9,6 +9,7 @@ import orjson
 from pacabench.figures import CallFigures
 from pacabench.model import JSON, CaseResult
 from pacabench.report.view import RunView
+from pacabench.report.wording import broken_promises
 from pacabench.stats import AgentSummary
 
 Kind: TypeAlias = Literal["text", "integer", "number", "boolean"]
@@ -48,6 +49,12 @@ _BUDGETS: dict[str, Kind] = {
 }
 """Limits, and what was spent of them."""
 _NAMES: dict[str, Kind] = {"run_id": "text", "agent": "text", "dataset": "text"}
+_KEPT: dict[str, Kind] = {
+    "sandbox": "text",
+    "sandbox_profile": "text",
+    "sandbox_weaknesses": "text",
+}
+"""How tightly the agent was held: whoever has the table alone should know."""
 AGENT_COLUMNS: dict[str, Kind] = {
     **_NAMES,
     "cases": "integer",
@@ -69,6 +76,7 @@ AGENT_COLUMNS: dict[str, Kind] = {
     "cost_per_pass_usd": "number",
     **{f"{name}_per_case_{of}": "number" for name in _SPREADS for of in ("p50", "p95", "mean")},
     **_BUDGETS,
+    **_KEPT,
 }
 CASE_COLUMNS: dict[str, Kind] = {
     **_NAMES,
@@ -87,6 +95,7 @@ CASE_COLUMNS: dict[str, Kind] = {
     **_USAGE,
     "left": "text",
     "left_out": "text",
+    **_KEPT,
 }
 
 
@@ -137,6 +146,17 @@ def _agent(view: RunView, agent: AgentSummary) -> Row:
             for of in ("p50", "p95", "mean")
         },
         **_budget(view, agent.agent),
+        **_kept(view, agent.agent),
+    }
+
+
+def _kept(view: RunView, agent: str) -> Row:
+    sandbox = view.record.manifest.sandbox
+    kept = sandbox.profiles.get(agent)
+    return {
+        "sandbox": sandbox.kind,
+        "sandbox_profile": kept.profile if kept is not None else None,
+        "sandbox_weaknesses": "\n".join(broken_promises(view, agent)) or None,
     }
 
 
@@ -180,6 +200,7 @@ def _case(view: RunView, result: CaseResult) -> Row:
         **_usage(figures.usage),
         "left": left_path(result),
         "left_out": "\n".join(result.left_out) or None,
+        **_kept(view, key.agent),
     }
 
 

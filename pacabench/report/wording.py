@@ -129,6 +129,12 @@ def dangers_of(view: RunView) -> list[str]:
     return said
 
 
+def broken_promises(view: RunView, agent: str) -> list[str]:
+    """What the engine did not hold of ``agent``, where --allow-weak-sandbox let the run go on."""
+    weaknesses = view.record.manifest.sandbox.weaknesses
+    return [weak.promise for weak in weaknesses if agent in weak.agents]
+
+
 def _names(agents: Iterable[str]) -> str:
     return ", ".join(f"`{agent}`" for agent in agents)
 

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Callable
 from io import StringIO
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import orjson
 import pytest
@@ -103,7 +103,7 @@ def test_tables_for_programs_say_it_in_each_row(
 
 def test_suites_for_ci_say_it(make: Callable[..., RunView]) -> None:
     def told(view: RunView) -> list[tuple[str | None, str | None]]:
-        root = ElementTree.fromstring(b"".join(junit_chunks(view, include_cases=False)))
+        root = ET.fromstring(b"".join(junit_chunks(view, include_cases=False)))
         return [(it.get("name"), it.get("value")) for it in root.iter("property")]
 
     strict = [("sandbox", "docker"), ("sandbox_profile", "strict")]

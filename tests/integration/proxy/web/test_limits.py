@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pacabench.proxy.spool import Spool, parse_egress, read_egress
+from pacabench.proxy.web.http_head import MAX_HEAD_BYTES
 from pacabench.proxy.web.stream import Limits
 from tests.integration.proxy.web.conftest import (
     ATTEMPT,
@@ -219,3 +220,20 @@ async def leave(web: Web) -> bytes:
     writer.write_eof()
     async with asyncio.timeout(5):
         return await reader.read()
+
+
+@pytest.mark.parametrize(("more", "status"), [(0, 200), (1, 400)])
+async def test_the_head_of_a_tunnel_may_be_so_long_and_not_a_byte_longer(
+    open_web: OpenWeb, more: int, status: int
+) -> None:
+    async with open_site(echo, server_context()) as site, open_web(f"{NAME}:{site.port}") as web:
+        start = f"CONNECT {NAME}:{site.port} HTTP/1.1\r\nHost: {NAME}:{site.port}\r\nX: ".encode()
+        head = start + b"x" * (MAX_HEAD_BYTES + more - len(start) - 4) + b"\r\n\r\n"
+        reader, writer = await web.dial()
+        writer.write(head)
+        async with asyncio.timeout(10):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 %d " % status)
+        writer.close()
+        (record,) = await web.settled()
+    # Through the tunnel no TLS comes here, which is another matter.
+    assert record.reason == ("not_tls" if status == 200 else "bad_request")

@@ -77,7 +77,11 @@ def grouped(folder: Path, results: int, at_a_time: int) -> float:
 
 
 def plain(folder: Path, results: int, at_a_time: int, sync: Callable[[int], None] | None) -> float:
-    """The same lines into the same files; each result waits for its own fsyncs, or for none."""
+    """The same lines into the same files; each result waits for its own fsyncs, or for none.
+
+    With fsyncs the order is the journal's: calls are on disk before their result is written, which
+    an fsync of both behind both writes would not promise.
+    """
     folder.mkdir()
     names = ("calls", "results")
     journals = {}
@@ -87,12 +91,11 @@ def plain(folder: Path, results: int, at_a_time: int, sync: Callable[[int], None
     handles = {name: os.open(folder / name, os.O_RDONLY) for name in names}
 
     async def append(result: CaseResult) -> None:
-        journals["calls"].append([encode(fake_metered(result))])
-        journals["results"].append([encode(result)])
-        if sync is not None:
-            for name in names:
+        for name, record in zip(names, (fake_metered(result), result), strict=True):
+            journals[name].append([encode(record)])
+            if sync is not None:
                 await asyncio.to_thread(sync, handles[name])
-        else:
+        if sync is None:
             await asyncio.sleep(0)
 
     found = asyncio.run(rate(append, results, at_a_time))

@@ -4,6 +4,7 @@ A member is spliced in, so that all other bytes reach the provider as the agent 
 were read before (``body.py``): each is one JSON object in UTF-8, and no key stands in it twice.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from json import JSONDecoder
@@ -16,6 +17,7 @@ import orjson
 Path: TypeAlias = tuple[str, ...]
 """The names of an object's member, and of those that it lies in, the outermost first."""
 
+_NO_MORE = re.compile(rb"[ \t\r\n]*\}")
 _BLANK = " \t\r\n"
 _SCAN: Callable[[str, int], tuple[Any, int]] = make_scanner(JSONDecoder())  # type: ignore[arg-type]
 _READ_NAME: Callable[[str, int], tuple[str, int]] = scanstring
@@ -65,10 +67,13 @@ NOTHING_ADDED = Additions()
 def with_member(body: bytes, addition: Addition) -> bytes:
     """``body`` with the member set; as it is where something else than an object is in its way."""
     path, value = addition.path, addition.value
+    if addition.is_new:
+        place = body.index(b"{") + 1
+        more = b"" if _NO_MORE.match(body, place) else b","
+        member = _below(path, value)[1:-1].encode()
+        return b"".join((body[:place], member, more, body[place:]))
     text = body.decode()
     at = _past_blank(text, 0)
-    if addition.is_new:
-        return _insert(text, at, path, value)
     for depth in range(len(path)):
         if text[at] != "{":
             return body

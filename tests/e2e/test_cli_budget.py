@@ -223,6 +223,41 @@ class TestScopes:
         assert spending.run("retry", "r1", "--accept-changes", "-q").code == 0
         assert spending.export()["agents"][0]["passed"] == 2
 
+    @pytest.mark.parametrize(
+        ("budget", "scope", "code"),
+        [
+            ("{case: {tokens: 100000}, default_max_output: 50}", "case", 0),
+            ("{tokens: 100000, default_max_output: 50}", "run", 5),
+        ],
+    )
+    def test_a_reply_that_was_cut_off_for_it_is_no_wrong_answer(
+        self, spending: Spending, budget: str, scope: str, code: int
+    ) -> None:
+        """An agent without limits of its own; with a higher one its answer would be right."""
+        agent = AGENT.replace('        "max_tokens": 20,\n', "")
+        spending.project.write("agent.py", agent)
+        spending.provider.answer = lambda _: Reply(
+            text="x", tokens=Tokens(prompt=7, completion=60), heeds_limit=True
+        )
+        spending.cases(1)
+        spending.configure(budget)
+        ended = spending.run("run", "--run-id", "r1")
+        assert ended.code == code, ended.err
+        [result] = spending.results()
+        assert (result["outcome"], result["budget"]) == ("budget_exceeded", scope)
+        assert result["output"] == "x"
+        assert "a reply ended after 50 tokens" in result["error"]
+        assert "budget.default_max_output" in result["error"]
+        [call] = spending.calls()
+        assert (call["output_limit"], call["is_cut"]) == (50, True)
+        shown = spending.project.run("show", "r1", "--case", "c0", "--calls").out
+        assert "cut off at 50 tokens" in " ".join(shown.split())
+        if scope == "run":
+            spending.configure(budget.replace("50", "80"))
+            assert spending.run("resume", "r1").code == 0
+            assert spending.results()[-1]["outcome"] == "passed"
+            assert [call["is_cut"] for call in spending.calls()] == [True, False]
+
     def test_a_retry_that_the_budget_ends_leaves_the_earlier_result(
         self, spending: Spending
     ) -> None:

@@ -30,7 +30,7 @@ from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall, Outcom
 from pacabench.owner import current_owner
 from pacabench.proxy.control import ProviderSpec
 from pacabench.recording import Recording, begin_cassette, open_recording
-from pacabench.sandbox.base import SandboxContext
+from pacabench.sandbox.base import SandboxContext, Weakness
 from pacabench.sandbox.factory import open_sandbox
 from pacabench.store import RunRecord, utc_now
 from pacabench.store.left import read_left
@@ -92,7 +92,7 @@ async def rescore(
         book = recording.heard_of_judge(_book(spent))
         async with (
             open_desk(desk, specs, loaded, book, listener, rules),
-            _programs(record, data, loaded, desk, request, listener),
+            _programs(record, data, loaded, desk, request, listener) as weaknesses,
         ):
             scores = [score async for score in _judged(record, data, concurrency, recording)]
     head = ScoresHead(
@@ -111,6 +111,7 @@ async def rescore(
         )
         if specs
         else None,
+        weaknesses=tuple(dict.fromkeys(weak.promise for weak in weaknesses)),
     )
     await asyncio.to_thread(write_scores, record.run_dir, head, scores)
     return len(scores)
@@ -159,10 +160,10 @@ async def _programs(
     desk: Desk,
     request: RescoreRequest,
     listener: Listener,
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Sequence[Weakness]]:
     """Programs that look at answers run as in the run: in its kind of sandbox, and reach nothing.
 
-    Without any, no sandbox is opened.
+    Without any, no sandbox is opened. Yields what that sandbox does not hold.
 
     Raises:
         ConfigError: a file or a directory of theirs is not there.
@@ -170,7 +171,7 @@ async def _programs(
     """
     programs = checkers_of({name: item.config for name, item in data.items()}, loaded)
     if not programs:
-        yield
+        yield ()
         return
     context = SandboxContext(
         run_id=record.run_id,
@@ -187,7 +188,7 @@ async def _programs(
     )
     async with open_sandbox(loaded.config.sandbox.kind, context) as sandbox:
         desk.run_check = Checks(sandbox, programs).run
-        yield
+        yield sandbox.facts.weaknesses
 
 
 async def _judged(

@@ -112,7 +112,10 @@ def warnings_of(view: RunView) -> list[str]:
 
 
 def dangers_of(view: RunView) -> list[str]:
-    """Where agents were held less than the sandbox promises by default, one sentence each."""
+    """Where less was held than the sandbox promises by default, one sentence each.
+
+    Of agents, and of programs that judged their answers again.
+    """
     sandbox = view.record.manifest.sandbox
     loose = [agent for agent, kept in sandbox.profiles.items() if kept.profile == "unsafe"]
     said = []
@@ -126,6 +129,12 @@ def dangers_of(view: RunView) -> list[str]:
         f"(--allow-weak-sandbox): {weak.promise}."
         for weak in sandbox.weaknesses
     ]
+    if view.scores is not None:
+        said += [
+            "This engine did not hold programs that judged as promised, and they were let go on "
+            f"(--allow-weak-sandbox): {promise}."
+            for promise in view.scores.head.weaknesses
+        ]
     return said
 
 

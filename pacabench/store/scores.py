@@ -53,6 +53,8 @@ class ScoresHead:
     """By data set, as the configuration has them. Others keep their first scores."""
     judge: JudgeFigures | None = None
     """None: no model was asked."""
+    weaknesses: tuple[str, ...] = ()
+    """Promises of the sandbox that did not hold for programs that judged (--allow-weak-sandbox)."""
 
 
 @dataclass(frozen=True, slots=True)

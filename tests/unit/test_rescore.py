@@ -3,8 +3,9 @@
 import asyncio
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ from pacabench.errors import JournalError, RunChangedError, UsageError
 from pacabench.evaluators.desk import Desk
 from pacabench.judged_data import load_judged
 from pacabench.model import CaseResult, MeteredCall, Outcome
+from pacabench.report.export import export_run
 from pacabench.report.rescored import export_rescored, rescored_rows
 from pacabench.report.view import read_view
-from pacabench.report.wording import warnings_of
+from pacabench.report.wording import dangers_of, warnings_of
 from pacabench.rescore import RescoreRequest, rescore
+from pacabench.sandbox.base import Sandbox, SandboxContext, Weakness
+from pacabench.sandbox.factory import open_sandbox
 from pacabench.store import RunStore, load_run
 from pacabench.store.scores import check_scores_name, free_scores_name, list_scores, read_scores
 from pacabench.testing import Reply, Tokens, provider_in_thread
@@ -223,6 +227,38 @@ class TestScores:
         asyncio.run(run_one_again())
         view = read_view(load_run(run.run_dir), read_scores(run.run_dir, "new"))
         assert any("1 case run since" in text for text in warnings_of(view))
+
+
+class WeakSandbox:
+    """A sandbox of plain processes whose engine does not keep a promise."""
+
+    def __init__(self, inner: Sandbox) -> None:
+        promise = Weakness(["evaluator"], "an agent can call ptrace (done)")
+        self.facts = replace(inner.facts, weaknesses=[promise])
+        self.start = inner.start
+
+
+def test_a_weak_sandbox_of_programs_is_stamped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.make([fake_result(fake_key("a"))])
+    with (run.folder / "pacabench.yaml").open("a") as config:
+        config.write("sandbox: {kind: process}\n")
+    real = open_sandbox
+
+    @asynccontextmanager
+    async def open_weak(kind: str, context: SandboxContext) -> AsyncIterator[WeakSandbox]:
+        async with real(kind, context) as inner:
+            yield WeakSandbox(inner)
+
+    monkeypatch.setattr("pacabench.rescore.open_sandbox", open_weak)
+    run.score(CommandConfig(type="command", command="true"))
+    view = read_view(load_run(run.run_dir), read_scores(run.run_dir, "new"))
+    (said,) = dangers_of(view)
+    assert "programs that judged" in said
+    assert "(--allow-weak-sandbox): an agent can call ptrace (done)." in said
+    scores = export_run(view, include_cases=False)["run"]["scores"]
+    assert scores["weaknesses"] == ("an agent can call ptrace (done)",)
+    # The run's own scores were made before, and by no such program.
+    assert dangers_of(read_view(load_run(run.run_dir))) == []
 
 
 MARKED = re.compile(r"<ANSWER (\w+)>\n(.*)\n</ANSWER", re.DOTALL)

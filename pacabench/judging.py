@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -30,8 +31,10 @@ from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.excerpt import CallText
 from pacabench.proxy.gateway import Gateway
 from pacabench.proxy.patience import Patience
+from pacabench.proxy.spool import live_spool
 from pacabench.proxy.tapes import Tapes
 from pacabench.proxy.terms import FREE, Ask, Asking, Ruling, Terms
+from pacabench.store.spool import JUDGES
 
 if TYPE_CHECKING:
     from pacabench.judge_client import JudgeClient
@@ -56,6 +59,8 @@ class Rules:
     tapes: Tapes | None = None
     seed: bytes | None = None
     """Of the codes in their questions, where these have to be the same another time."""
+    spool_dir: Path | None = None
+    """Where their calls are noted before they go out, so that a kill loses none. None: nowhere."""
 
 
 def judge_specs(
@@ -148,6 +153,9 @@ async def open_judges(
     patience = Patience(retry_for_s=proxy.retry_for_seconds, silence_s=proxy.silence_seconds)
     gateways: dict[LlmJudgeConfig, Gateway] = {}
     async with AsyncExitStack() as stack:
+        spool = None
+        if rules.spool_dir is not None:
+            spool = stack.enter_context(live_spool(rules.spool_dir, JUDGES))
         for judge, spec in specs.items():
             pricer = Pricer([spec], loaded.config.prices)
             books = _Books(pricer, book)
@@ -155,7 +163,7 @@ async def open_judges(
                 [spec],
                 spec.name,
                 books.take,
-                None,
+                spool,
                 on_notice=lambda text: notice(f"judge: {text}"),
                 on_text=books.take_text,
                 patience=patience,

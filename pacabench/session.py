@@ -6,6 +6,7 @@ A run has as many sessions as harnesses worked on it; ``run.py`` begins each one
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from pacabench.aio import finish
 from pacabench.attempt import Workshop, cancelled_result, run_attempt
@@ -41,6 +42,7 @@ from pacabench.scheduler import Execute, Policy, Record, Schedule
 from pacabench.stats import Totals, add_up
 from pacabench.store import DecisionRecord
 from pacabench.store.left import keeper_of
+from pacabench.store.spool import SPOOL_FOLDER
 
 _LEFT_OUT_TOLD = 3
 GRACE_S = 60.0
@@ -77,7 +79,9 @@ async def carry_out(job: Job) -> RunReport:
         charge=treasury.take,
         judge_charge=treasury.take_judge,
     )
-    store.import_spool(keys, pricer.cost)
+    judges = Pricer(benchmark.judges.values(), config.prices)
+    salvage = partial(store.import_spool, keys, pricer.cost, judges.cost)
+    salvage()
     deciding = store.deciding
     planned = plan_attempts(
         cases,
@@ -99,9 +103,9 @@ async def carry_out(job: Job) -> RunReport:
     if store.manifest.budget is not None:
         treasury.recall(store.call_facts(), store.judge_calls())
     if _affordable(planned, treasury):
-        await _make(job, planned, keys, pricer, ledger, treasury)
+        await _make(job, planned, keys, salvage, ledger, treasury)
     else:
-        await _clear_up(job, keys, pricer, treasury)
+        await _clear_up(job, salvage, treasury)
     ledger.recall(store.usage)
     if _is_decided(job) or all(attempt.key in job.decided for attempt in planned):
         job.over_budget = None  # and if a budget was spent, it was enough
@@ -117,7 +121,7 @@ async def _make(
     job: Job,
     planned: Sequence[PlannedAttempt],
     keys: Sequence[CaseKey],
-    pricer: Pricer,
+    salvage: Callable[[], int],
     ledger: Ledger,
     treasury: Treasury,
 ) -> None:
@@ -129,7 +133,7 @@ async def _make(
     ) as job.recording:
         async with open_sandbox(benchmark.kind, _context(job, ledger, treasury)) as sandbox:
             # Salvaged by the sandbox from a dead session.
-            if store.import_spool(keys, pricer.cost) and store.manifest.budget is not None:
+            if salvage() and store.manifest.budget is not None:
                 treasury.recall(store.call_facts(), store.judge_calls())
             store.update_manifest(sandbox=sandbox_record(sandbox.facts, store.manifest.sandbox))
             book = job.recording.heard_of_judge(ledger.take_judge_call)
@@ -137,7 +141,7 @@ async def _make(
             async with open_desk(desk, benchmark.judges, loaded, book, job.listener, rules):
                 benchmark.desk.run_check = Checks(sandbox, benchmark.checkers).run
                 await _work(job, sandbox, planned, ledger, treasury)
-        store.import_spool(keys, pricer.cost)  # what could be salvaged only by now
+        salvage()  # what could be salvaged only by now
         store.update_manifest(cassette=job.recording.record(store.manifest.cassette))
 
 
@@ -147,16 +151,17 @@ def _rules(job: Job, treasury: Treasury) -> Rules:
         ask=treasury.ask_judge,
         tapes=job.recording.judge_tapes,
         seed=job.recording.seed,
+        spool_dir=job.store.run_dir / SPOOL_FOLDER,
     )
 
 
-async def _clear_up(job: Job, keys: Sequence[CaseKey], pricer: Pricer, treasury: Treasury) -> None:
+async def _clear_up(job: Job, salvage: Callable[[], int], treasury: Treasury) -> None:
     """Nothing is to be made: but a session that was killed may have left containers and calls."""
     store = job.store
     if all(session.ended != "died" for session in store.manifest.sessions):
         return
     await clear_up(job.benchmark.kind, job.listener)
-    if store.import_spool(keys, pricer.cost) and store.manifest.budget is not None:
+    if salvage() and store.manifest.budget is not None:
         treasury.recall(store.call_facts(), store.judge_calls())
 
 

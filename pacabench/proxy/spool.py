@@ -6,7 +6,10 @@ knows how much. Of a way out to the web: ``{"egress": ...}``; the last one of an
 synced to the disk: it outlives processes; against the loss of the machine there is the journal.
 """
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +64,21 @@ class Spool:
             line = b"\n" + line
         self._torn = True
         self._torn = os.write(self._fd, line) != len(line)
+
+
+@contextmanager
+def live_spool(folder: Path, kind: str) -> Iterator[Spool]:
+    """A spool that is locked while this process lives, and gone when all of it was delivered."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{kind}-{os.urandom(8).hex()}"
+    spool = Spool(path)
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield spool
+    finally:
+        spool.close()
+    path.unlink(missing_ok=True)
 
 
 def read_spool(path: str | Path) -> list[CallRecord]:

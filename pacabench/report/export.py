@@ -130,6 +130,8 @@ def _judge(figures: CallFigures) -> dict[str, Any] | None:
         "input_tokens": figures.input_tokens,
         "output_tokens": figures.output_tokens,
         "cost_usd": figures.cost_usd,
+        "cost_incomplete": figures.cost_incomplete,
+        "uncounted_calls": figures.uncounted_calls,
     }
 
 

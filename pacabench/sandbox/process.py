@@ -6,13 +6,12 @@ protection: the agent may read the user's files and reach the network.
 """
 
 import asyncio
-import fcntl
 import os
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pacabench.errors import SandboxError, SandboxUnavailableError
@@ -20,7 +19,7 @@ from pacabench.events import Notice
 from pacabench.left_files import LeftFiles, Wanted
 from pacabench.model import ExitFacts
 from pacabench.proxy.gateway import Gateway
-from pacabench.proxy.spool import Spool
+from pacabench.proxy.spool import live_spool
 from pacabench.proxy.terms import FREE, Terms
 from pacabench.sandbox.base import Sandbox, SandboxAgent, SandboxContext, SandboxFacts, Session
 from pacabench.sandbox.child import Child, ending
@@ -69,7 +68,7 @@ async def open_process_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox
     if not context.providers:
         yield ProcessSandbox(context, programs, None)
         return
-    with _live_spool(context.run_dir) as spool:
+    with live_spool(context.run_dir / "spool", "process") as spool:
         gateway = Gateway(
             context.providers,
             context.default_provider,
@@ -86,22 +85,6 @@ async def open_process_sandbox(context: SandboxContext) -> AsyncIterator[Sandbox
         )
         async with gateway:
             yield ProcessSandbox(context, programs, gateway)
-
-
-@contextmanager
-def _live_spool(run_dir: Path) -> Iterator[Spool]:
-    """A spool that is locked while this process lives, and gone when all of it was delivered."""
-    folder = run_dir / "spool"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"process-{os.urandom(8).hex()}"
-    spool = Spool(path)
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield spool
-    finally:
-        spool.close()
-    path.unlink(missing_ok=True)
 
 
 class ProcessSandbox:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +15,7 @@ from pacabench.durable import sync_directory
 from pacabench.egress import CaseEgress
 from pacabench.errors import JournalError, UsageError
 from pacabench.figures import FiguresByGroup
-from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall, Verdict
+from pacabench.model import CaseKey, CaseResult, MeteredCall, Verdict
 from pacabench.owner import Owner, current_owner
 from pacabench.store.commit import GroupCommit
 from pacabench.store.files import file_error, make_directory, write_new
@@ -41,12 +41,11 @@ from pacabench.store.reader import (
     JUDGE,
     RESULTS,
     read_call_facts,
-    read_calls,
-    read_egress,
     read_judge_calls,
 )
 from pacabench.store.repair import Contents, read_all, repair
-from pacabench.store.spool import SpoolFile, read_spools, remove_spool
+from pacabench.store.salvage import Books, Cost, Salvage, unpriced
+from pacabench.store.spool import read_spools
 
 
 class RunStore:
@@ -211,10 +210,7 @@ class RunStore:
             JournalError: the disk does not take it.
         """
         self._commit.close()
-        self._calls.sync()
-        self._egress.sync()
-        if self._judge is not None:
-            self._judge.sync()
+        self._sync_books()
         now = utc_now()
         sessions = list(self.manifest.sessions)
         if sessions:
@@ -298,9 +294,7 @@ class RunStore:
         with contextlib.suppress(JournalError):
             self._put(self._egress, way)
 
-    def import_spool(
-        self, keys: Iterable[CaseKey], cost: Callable[[CallRecord], float | None]
-    ) -> int:
+    def import_spool(self, keys: Iterable[CaseKey], cost: Cost, judge_cost: Cost = unpriced) -> int:
         """Take over what proxies left in ``spool/`` and no harness heard of; how many calls.
 
         Idempotent: what is on record is passed over, and a file goes when all of it is on disk. A
@@ -312,36 +306,25 @@ class RunStore:
         spools = read_spools(self.run_dir)
         if not spools:
             return 0
-        known = {call.call.call_id for _, call in read_calls(self.run_dir)}
         owners = {key.digest: key for key in (*keys, *(result.key for result in self.results))}
-        added = 0
-        for spool in spools:
-            for call in spool.calls:
-                key = owners.get(call.attempt_id.partition("-")[0])
-                if call.call_id not in known and key is not None:
-                    metered = MeteredCall(key, call, cost(call), recovered=True)
-                    self._put(self._calls, metered)
-                    self.usage[key.agent, key.dataset].add(metered)
-                    known.add(call.call_id)
-                    added += 1
-            self._calls.sync()
-            all_ways = self._import_egress(spool, owners)
-            if all_ways and all(call.call_id in known for call in spool.calls):
-                remove_spool(spool)
-        return added
+        books = Books(
+            take_call=self._take_salvaged,
+            take_judge_call=lambda call: self._put(self._judge or self._begin_judge(), call),
+            take_way=lambda way: self._put(self._egress, way),
+            sync=self._sync_books,
+        )
+        salvage = Salvage(self.run_dir, owners, books, cost, judge_cost)
+        salvage.take(spools)
+        return salvage.added
 
-    def _import_egress(self, spool: SpoolFile, owners: Mapping[str, CaseKey]) -> bool:
-        """Take over the ways out; whether all of them are on record then."""
-        if not spool.egress:
-            return True
-        known = {way.egress.egress_id for _, way in read_egress(self.run_dir)}
-        for record in spool.egress:
-            key = owners.get(record.attempt_id.partition("-")[0])
-            if record.egress_id not in known and key is not None:
-                self._put(self._egress, CaseEgress(key, record, recovered=True))
-                known.add(record.egress_id)
-        self._egress.sync()
-        return all(record.egress_id in known for record in spool.egress)
+    def _take_salvaged(self, call: MeteredCall) -> None:
+        self._put(self._calls, call)
+        self.usage[call.key.agent, call.key.dataset].add(call)
+
+    def _sync_books(self) -> None:
+        for journal in (self._calls, self._egress, self._judge):
+            if journal is not None:
+                journal.sync()
 
     async def keep_log(self, attempt_id: str, log: bytes, stderr: str) -> str | None:
         """Keep what an agent wrote besides its answer; the file's name, None where it is nothing.

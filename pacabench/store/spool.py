@@ -14,7 +14,9 @@ from pacabench.model import CallRecord
 from pacabench.proxy.spool import parse_egress, parse_spool
 from pacabench.store.files import file_error, open_regular
 
-_FOLDER = "spool"
+SPOOL_FOLDER = "spool"
+JUDGES = "judge"
+"""How the names of judges' files begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,11 @@ class SpoolFile:
     calls: Sequence[CallRecord]
     egress: Sequence[EgressRecord]
 
+    @property
+    def is_of_judges(self) -> bool:
+        """Its calls judged answers, and are in no agent's books."""
+        return self.path.name.startswith(f"{JUDGES}-")
+
 
 def read_spools(run_dir: Path) -> list[SpoolFile]:
     """Every file in ``spool/`` that no proxy writes to any more, by name.
@@ -34,7 +41,7 @@ def read_spools(run_dir: Path) -> list[SpoolFile]:
     Raises:
         JournalError: something in there is no readable file.
     """
-    folder = run_dir / _FOLDER
+    folder = run_dir / SPOOL_FOLDER
     try:
         if not stat.S_ISDIR(folder.lstat().st_mode):
             raise JournalError(f"{folder} is no directory. Somebody put it there; take it away.")

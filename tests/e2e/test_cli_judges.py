@@ -2,7 +2,9 @@
 
 import json
 import re
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -131,3 +133,50 @@ def test_recorded_replayed_without_provider_and_key_and_judged_again(benchmark: 
     assert done.code == 3
     assert f"{CASES} without a match in the cassette" in done.out
     assert len(provider.books) == asked + CASES * 2
+
+
+def judge_calls(project: Any, run: str) -> list[dict[str, Any]]:
+    path = project.path / "runs" / run / "judge.jsonl"
+    return [json.loads(line)["call"] for line in path.read_text().splitlines()]
+
+
+def test_a_call_that_was_under_way_at_a_kill_is_in_the_books_after_resume(small: Any) -> None:
+    small.write("agent.py", AGENT)
+    small.cases(*({"case_id": f"c{n}", "input": f"w{n}", "expected": "x"} for n in range(CASES)))
+    model = Model()
+    under_way = threading.Event()
+
+    def first_takes_its_time(asked: dict[str, Any]) -> Reply:
+        reply = model(asked)
+        if model.judged != 1 or under_way.is_set() or asked["model"] == "m":
+            return reply
+        under_way.set()
+        return replace(reply, delay_s=60)
+
+    with provider_in_thread(first_takes_its_time) as provider:
+        text = CONFIG.format(url=provider.base_url, judge="strict").replace("votes: 3", "votes: 1")
+        text = text.replace("concurrency: 3", "concurrency: 1") + "budget: {tokens: 1000000}\n"
+        small.write("pacabench.yaml", text)
+        process = small.start("run", "--run-id", "cut", **KEY)
+        try:
+            assert under_way.wait(60)
+        finally:
+            process.kill()
+        small.ended(process)
+        done = small.run("resume", "cut", **KEY)
+        assert done.code == 0, done.err + done.out
+        asked = [it for it in provider.books if it.model == "strict"]
+    calls = judge_calls(small, "cut")
+    assert len(calls) == len(asked) == CASES + 1
+    (cut,) = [call for call in calls if call["recovered"]]
+    assert (cut["call"]["end"], cut["call"]["usage"]) == ("interrupted", None)
+    assert cut["key"]["case_id"] == "c0"
+    assert cut["call"]["reserved_tokens"] > 100
+    assert not list((small.path / "runs" / "cut" / "spool").iterdir())
+
+    run = json.loads(small.run("export", "cut").out)["run"]
+    assert run["judge"]["calls"] == CASES + 1
+    assert run["judge"]["uncounted_calls"] == 1
+    charged = CASES * (8 + 110) + 8 + cut["call"]["reserved_tokens"]  # the agent's c0 ran twice
+    assert run["budget"]["run"]["spent_tokens"] == charged
+    assert f"judging: {CASES + 1} calls" in small.run("show", "cut").out

@@ -10,11 +10,12 @@ import pytest
 
 from pacabench.egress import CaseEgress, EgressRecord
 from pacabench.errors import JournalError
-from pacabench.model import CallRecord, CaseKey, CaseResult, new_attempt_id
+from pacabench.model import CallRecord, CaseKey, CaseResult, MeteredCall, new_attempt_id
 from pacabench.proxy.record import CallDraft
-from pacabench.proxy.spool import Spool
+from pacabench.proxy.spool import Spool, live_spool
 from pacabench.store import RunStore, load_run
 from pacabench.store.reader import read_calls
+from pacabench.store.spool import JUDGES
 from pacabench.testing.records import (
     fake_egress,
     fake_key,
@@ -168,3 +169,46 @@ class TestImportEgress:
         store.import_spool([elsewhere.key], price)
         assert not path.exists()
         assert len(list(load_run(store.run_dir).egress())) == 1
+
+
+class TestJudges:
+    """Calls that judged answers: in books of their own."""
+
+    def test_go_to_the_judges_file_with_the_judges_price(self, store: RunStore) -> None:
+        agents, judges = call_of(KEYS[0]), call_of(KEYS[0])
+        spool(store, agents)
+        path = spool(store, judges, name="judge-1")
+        assert store.import_spool(KEYS, price, lambda _: 0.25) == 2
+        assert [call_id for call_id, *_ in imported(store)] == [agents.call_id]
+        (judged,) = store.judge_calls()
+        assert (judged.call, judged.key) == (judges, KEYS[0])
+        assert (judged.cost_usd, judged.recovered) == (0.25, True)
+        assert store.usage["agent", "data"].calls == 1
+        assert not path.exists()
+
+    def test_what_is_on_record_is_passed_over(self, store: RunStore) -> None:
+        first, second = call_of(KEYS[0]), call_of(KEYS[1])
+        store.append_judge_call(MeteredCall(KEYS[0], first, 0.1))
+        spool(store, first, second, name="judge-1")
+        assert store.import_spool(KEYS, price) == 1
+        assert [(it.call.call_id, it.cost_usd) for it in store.judge_calls()] == [
+            (first.call_id, 0.1),
+            (second.call_id, None),
+        ]
+        assert store.import_spool(KEYS, price) == 0
+
+    def test_one_that_only_began_is_interrupted(self, store: RunStore) -> None:
+        draft = CallDraft(call_of(KEYS[0]).attempt_id, "openai", "chat.completions")
+        path = store.run_dir / "spool" / "judge-1"
+        begun = Spool(path)
+        begun.begin(draft)
+        begun.close()
+        assert store.import_spool(KEYS, price) == 1
+        (judged,) = store.judge_calls()
+        assert (judged.call.end, judged.call.usage) == ("interrupted", None)
+
+    def test_of_a_live_harness_are_left_alone(self, store: RunStore) -> None:
+        with live_spool(store.run_dir / "spool", JUDGES) as live:
+            live.end(call_of(KEYS[0]))
+            assert store.import_spool(KEYS, price) == 0
+        assert not list((store.run_dir / "spool").iterdir())

@@ -2,14 +2,19 @@
 
 from dataclasses import replace
 
+import orjson
 import pytest
 from conformance import ROWS, TEXT, Row, spec_of
 from conformance import TOKENS as BILLED
 from sdk_calls import ANSWER, CALLS, REQUIREMENTS, program
 
+from pacabench.billing import EMBEDDING_ENDPOINTS
 from pacabench.model import CallRecord
+from pacabench.proxy.terms import Ask, Ruling, Terms
 from pacabench.sandbox.base import Sandbox, SandboxAgent
+from pacabench.sandbox.docker.sandbox import open_docker_sandbox
 from pacabench.testing import FakeProvider, Reply, Tokens
+from pacabench.testing.operations import operation_of
 from tests.integration.docker.conftest import Rig, tell
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]  # an image with five SDKs
@@ -68,6 +73,36 @@ async def test_every_row_of_the_matrix_from_inside_a_lane(rig: Rig) -> None:
     for call, row in zip(calls, ROWS, strict=True):
         assert call.usage == row.usage, row.id
     assert {billed.key for billed in provider.books} == {REAL_KEY}
+
+
+async def test_every_format_is_given_a_limit_of_its_output_in_a_lane(rig: Rig) -> None:
+    """Asked with no limit where a budget has to hold; each reply ends at the limit, and says so."""
+    without = {"messages", "messages.count_tokens", "countTokens", *EMBEDDING_ENDPOINTS}
+    rows = [row for row in ROWS if row.endpoint not in without and row.variant == "usual"]
+    reply = Reply(text=TEXT, tokens=Tokens(prompt=9, completion=5000), heeds_limit=True)
+    agent = rig.agent()
+
+    async def grant(ask: Ask) -> Ruling:
+        return Ruling(ask.call_id, None, ask.output_tokens, 0.0, ask.output_tokens)
+
+    async with FakeProvider(lambda _: reply) as provider:
+        kinds = dict.fromkeys(row.kind for row in rows)
+        specs = [spec_of(kind, provider.origin, REAL_KEY) for kind in kinds]
+        terms = {agent.name: Terms(budgeted=True, default_max_output=100)}
+        context = replace(rig.context(agent, providers=specs), terms=terms, on_ask=grant)
+        code = ASK.format(rows=[(f"/{row.kind}{row.path}", row.body, row.headers) for row in rows])
+        async with open_docker_sandbox(context) as sandbox:
+            said = await said_in(sandbox, agent, "limits", code)
+    assert [status for status, _ in said] == [200] * len(rows)
+    for billed in provider.books:
+        operation = operation_of(billed.target)
+        assert operation is not None
+        assert operation.output_limit(orjson.loads(billed.body)) == 100, billed.target
+    calls = rig.calls_of("limits")
+    assert [(call.endpoint, call.output_limit, call.is_cut) for call in calls] == [
+        (row.endpoint, 100, True) for row in rows
+    ]
+    assert {call.usage.output_tokens for call in calls} == {100}
 
 
 async def test_five_sdks_in_lanes_are_counted_to_the_token(rig: Rig) -> None:

@@ -26,6 +26,8 @@ from pacabench.store.furnish import replace_config
 
 _SHOWN = 20
 """Changes listed in a message."""
+_UNCONTAINED = "process"
+_LOOSENESS = {"vm": 0, "strict": 1, "compat": 2, "unsafe": 3}
 
 
 def _identity(manifest: Manifest) -> dict[str, Any]:
@@ -114,23 +116,27 @@ def sandbox_record(facts: SandboxFacts, earlier: SandboxRecord) -> SandboxRecord
     """What the manifest says of the sandbox from now on.
 
     A promise that did not hold in an ``earlier`` session stays on record: results of it are too.
+    So does the loosest way in which an agent was ever kept, where changes of it were accepted.
     """
+    kind = earlier.kind if earlier.kind == _UNCONTAINED else facts.kind
+    profiles = dict(earlier.profiles)
+    for agent, kept in facts.profiles.items():
+        now = ProfileRecord(profile=kept.profile, runtime=kept.runtime)
+        profiles[agent] = max(profiles.get(agent, now), now, key=_looseness)
     weak = [WeaknessRecord(agents=tuple(it.agents), promise=it.promise) for it in facts.weaknesses]
     return SandboxRecord(
-        kind=facts.kind,
+        kind=kind,
         engine=facts.engine,
         image_digests=dict(facts.image_digests),
-        profiles={
-            **earlier.profiles,
-            **{
-                agent: ProfileRecord(profile=kept.profile, runtime=kept.runtime)
-                for agent, kept in facts.profiles.items()
-            },
-        },
+        profiles={} if kind == _UNCONTAINED else profiles,
         probes=tuple(dict(probe) for probe in facts.probes),
         audit=_audit_of(facts),
         weaknesses=(*earlier.weaknesses, *(it for it in weak if it not in earlier.weaknesses)),
     )
+
+
+def _looseness(kept: ProfileRecord) -> int:
+    return _LOOSENESS.get(kept.profile, len(_LOOSENESS))
 
 
 def _audit_of(facts: SandboxFacts) -> AuditRecord | None:

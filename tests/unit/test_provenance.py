@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from pacabench.config.schema import SandboxProfile
 from pacabench.provenance import sandbox_record
 from pacabench.sandbox.base import AgentProfile, SandboxFacts, Weakness
 from pacabench.store import SandboxRecord, WeaknessRecord
@@ -39,3 +42,32 @@ def test_profiles_and_probes_are_kept() -> None:
 def test_unsafe_is_not_held() -> None:
     facts = SandboxFacts(**NOW, profiles={"a": AgentProfile("unsafe")})
     assert not sandbox_record(facts, SandboxRecord(kind="docker")).held
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ("unsafe", "strict", "unsafe"),
+        ("strict", "unsafe", "unsafe"),
+        ("compat", "strict", "compat"),
+        ("strict", "compat", "compat"),
+        ("vm", "strict", "strict"),
+        ("strict", "strict", "strict"),
+    ],
+)
+def test_the_loosest_profile_that_an_agent_ever_had_stays_said(
+    before: SandboxProfile, now: SandboxProfile, said: str
+) -> None:
+    """Its earlier results were made so, and count still where the change was accepted."""
+    first = SandboxRecord(kind="docker")
+    kept = SandboxFacts(**NOW, profiles={"a": AgentProfile(before)})
+    earlier = sandbox_record(kept, first)
+    record = sandbox_record(SandboxFacts(**NOW, profiles={"a": AgentProfile(now)}), earlier)
+    assert record.profiles["a"].profile == said
+    assert record.held is (said != "unsafe")
+
+
+def test_plain_processes_stay_said_too() -> None:
+    earlier = SandboxRecord(kind="process")
+    record = sandbox_record(SandboxFacts(**NOW, profiles={"a": AgentProfile("strict")}), earlier)
+    assert (record.kind, record.profiles) == ("process", {})

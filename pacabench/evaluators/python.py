@@ -44,7 +44,8 @@ class PythonFunction:
             raise EvaluatorError(
                 f"evaluator {self._reference} did not end within {self._timeout_s:g} s"
             ) from None
-        except Exception as error:  # whatever a user's function raises is its failure
+        # Whatever a user's function raises is its failure, `sys.exit()` too: it ends no run.
+        except (Exception, SystemExit) as error:
             text = excerpt(f"{type(error).__name__}: {error}", _SHOWN)
             raise EvaluatorError(f"evaluator {self._reference} failed: {text}") from error
         evaluation = evaluation_of(said)

@@ -29,7 +29,7 @@ from pacabench.sandbox.docker.lanes import LanePool
 from pacabench.sandbox.docker.session import DockerSession
 from pacabench.sandbox.docker.sidecar import Sidecar
 from pacabench.sandbox.process import ProcessSandbox, ProcessSession
-from pacabench.store import files, journal, run_store
+from pacabench.store import files, journal, salvage
 from pacabench.store.run_store import RunStore
 
 ROLE = "pacabench.role"
@@ -225,7 +225,7 @@ def wrap_run(stops: Stops) -> None:
     before(RunStore, "append_call", lambda: passed(Step.CALL_HEARD))
     behind(RunStore, "append_call", lambda args, _: passed(Step.CALL_WRITTEN))
     behind(RunStore, "append_result", reported)
-    before(run_store, "remove_spool", lambda: passed(Step.SPOOL_TAKEN))
+    before(salvage, "remove_spool", lambda: passed(Step.SPOOL_TAKEN))
     behind(files, "write_new", aside)
     behind(agent, "parse_answer", answered)
     behind(attempt, "judge_answer", lambda args, _: passed(Step.EVALUATED))

@@ -30,6 +30,8 @@ _ENGINE_EACH = 3
 """One episode in so many is on a private engine, where ``dockerd`` is a victim too."""
 _MORE_FOR_STEPS = 1.25
 """So many times the kills that were asked for, where a step is missing."""
+_MOST_VIOLATED = 10
+"""Episodes: where nothing works, no kill is ever done."""
 _VIOLATED, _INCOMPLETE = 1, 2
 
 
@@ -88,7 +90,7 @@ def play(path: Path, options: argparse.Namespace, planned: Plan) -> Ended:
 def play_all(path: Path, options: argparse.Namespace, wanted: Sequence[Victim]) -> Iterator[Ended]:
     """Episodes as they end, ``jobs`` at a time, until there were enough kills or a violation."""
     deck = Deck(random.Random(options.seed), wanted)
-    numbers, kills, over = itertools.count(1), 0, False
+    numbers, kills, violated, over = itertools.count(1), 0, 0, False
     with ThreadPoolExecutor(options.jobs) as pool:
         under_way: set[Future[Ended]] = set()
         while under_way or not over:
@@ -100,7 +102,8 @@ def play_all(path: Path, options: argparse.Namespace, wanted: Sequence[Victim]) 
                 deck.take_back(ended.missed, ended.done)
                 kills += len(ended.done)
                 enough = options.kills * (_MORE_FOR_STEPS if deck.outstanding else 1)
-                over |= kills >= enough or bool(ended.violations and not options.go_on)
+                violated += bool(ended.violations)
+                over |= kills >= enough or violated >= (_MOST_VIOLATED if options.go_on else 1)
                 yield ended
 
 

@@ -30,8 +30,13 @@ class Chooser:
 
     def rows(self, rows: Iterator[Row | BadRow], *, settled: bool) -> Iterator[Row | BadRow]:
         """Those of ``rows`` that are meant. ``settled``: they are of the split already."""
+        chooses = bool(self.filter) or (self.split is not None and not settled)
         for row in rows:
-            if isinstance(row, BadRow) or self._is_meant(row, settled=settled):
+            if not chooses and isinstance(row, Row):
+                self._in_split += 1
+                self._kept += 1
+                yield row
+            elif isinstance(row, BadRow) or self._is_meant(row, settled=settled):
                 yield row
 
     def _is_meant(self, row: Row, *, settled: bool) -> bool:

@@ -27,10 +27,9 @@ def read_jsonl(file: Path) -> Iterator[Row | BadRow]:
                 if line.startswith(_UTF16):
                     raise BrokenFileError("is UTF-16; save it as UTF-8", 1)
                 text = line.removeprefix(_BOM)
-            text = text.rstrip(b"\r\n")
-            if len(text) > MAX_ROW_BYTES:
+            if len(text) > MAX_ROW_BYTES and len(text.rstrip(b"\r\n")) > MAX_ROW_BYTES:
                 yield BadRow(f"longer than {MAX_ROW_BYTES // 1024**2} MiB", number)
-            elif stripped := text.strip(b" \t\r"):
+            elif stripped := text.strip(b" \t\r\n"):
                 yield decode_row(stripped, number, offset)
 
 

@@ -57,7 +57,12 @@ def require_expected(case: Case) -> None:
     Raises:
         DatasetError: names the case's file and line.
     """
-    if is_empty(case.expected) or any(is_empty(entry) for entry in alternatives(case.expected)):
+    expected = case.expected
+    if isinstance(expected, list):
+        empty = not expected or any(map(is_empty, expected))
+    else:
+        empty = is_empty(expected)
+    if empty:
         raise bad_case(case, "`expected` is empty; name its column in input_map.expected")
 
 

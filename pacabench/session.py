@@ -86,7 +86,7 @@ async def carry_out(job: Job) -> RunReport:
     planned = plan_attempts(
         cases,
         deciding=deciding,
-        attempts_made=store.attempts_made(),
+        attempts_made=store.attempts_made,
         retry=job.retry,
     )
     if _is_decided(job):  # what infrastructure failed is still made again
@@ -371,7 +371,7 @@ async def _tell_of_stop(job: Job, grace_s: float) -> None:
 def _report(job: Job, ledger: Ledger) -> RunReport:
     store = job.store
     with building():
-        summary = add_up(store.results, ledger.usage, store.manifest.planned_cases)
+        summary = add_up(store.results, store.deciding, ledger.usage, store.manifest.planned_cases)
     return RunReport(
         run_id=store.manifest.run_id,
         run_dir=store.run_dir,

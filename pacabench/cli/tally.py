@@ -1,6 +1,7 @@
 """Where a run stands, counted from its events. Pure: both kinds of progress read it."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -118,8 +119,10 @@ class Tally:
         self.started_s = self.clock()
         self.budget, self.spent = event.budget, event.spent
         self.agents = {name: AgentTally(planned) for name, planned in event.planned.items()}
-        for result in event.decided:
-            self._decide(result)
+        self.outcomes = {result.key: result.outcome for result in event.decided}
+        ended = Counter((key.agent, outcome) for key, outcome in self.outcomes.items())
+        for (agent, outcome), number in ended.items():
+            self.agent(agent).count(outcome, number)
         for name, figures in event.earlier_calls.items():
             self.agent(name).usage.merge(figures)
 

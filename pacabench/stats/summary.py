@@ -202,6 +202,7 @@ def summarise(
 
 def add_up(
     results: Iterable[CaseResult | Verdict],
+    deciding: Mapping[CaseKey, CaseResult | Verdict],
     usage: Mapping[tuple[str, str], CallFigures],
     planned: Mapping[str, Mapping[str, int]],
 ) -> Totals:
@@ -209,20 +210,20 @@ def add_up(
 
     Args:
         results: as there.
+        deciding: of each case, the last one of ``results`` that decides.
         usage: agent and data set to the figures of their calls.
         planned: as there.
     """
     groups = _Groups(planned)
-    deciding: dict[CaseKey, Outcome] = {}
-    for result in results:
-        group = groups.of(result.key.agent, result.key.dataset)
-        group.attempts += 1
-        if result.decides:
-            deciding[result.key] = result.outcome
-        else:
-            group.cut_short += 1
-    for key, outcome in deciding.items():
-        groups.of(key.agent, key.dataset).outcomes[outcome] += 1
+    made = Counter((result.key.agent, result.key.dataset, result.decides) for result in results)
+    for (agent, dataset, decides), number in made.items():
+        group = groups.of(agent, dataset)
+        group.attempts += number
+        if not decides:
+            group.cut_short += number
+    ended = Counter((key.agent, key.dataset, last.outcome) for key, last in deciding.items())
+    for (agent, dataset, outcome), number in ended.items():
+        groups.of(agent, dataset).outcomes[outcome] += number
     for (agent, dataset), figures in usage.items():
         groups.of(agent, dataset).usage.merge(figures)
     return Totals(groups.counts(), Counts(**groups.whole().counts("", "")))

@@ -5,7 +5,7 @@ import contextlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -156,9 +156,10 @@ class RunStore:
         """The last attempt of each case that says something about it."""
         return self._deciding
 
-    def attempts_made(self) -> Counter[CaseKey]:
-        """How many attempts of each case have a result."""
-        return Counter([result.key for result in self.results])
+    def attempts_made(self, keys: Collection[CaseKey]) -> Counter[CaseKey]:
+        """How many attempts of each of ``keys`` have a result."""
+        wanted = frozenset(keys)
+        return Counter(result.key for result in self.results if result.key in wanted)
 
     def call_facts(self) -> Iterator[MeteredFacts]:
         """What counts of all LLM calls on record, read from the file.

@@ -129,7 +129,7 @@ class TestEpochs:
             [dataset("d1", 1)],
             epochs=3,
             deciding=deciding,
-            attempts_made={first: 1, lost: 3},
+            attempts_made=lambda _: {first: 1, lost: 3},
         )
         assert [(attempt.key.epoch, attempt.number) for attempt in planned] == [(2, 4), (3, 1)]
         assert all(attempt.attempt_id.startswith(attempt.key.digest) for attempt in planned)
@@ -146,7 +146,7 @@ class TestResume:
     def test_runs_again_what_the_infrastructure_decided(self, outcome: Outcome) -> None:
         key = CaseKey("a1", "d1", "d1-1")
         planned = plan_run(
-            ["a1"], DATASETS[:1], deciding=decided(c1=outcome), attempts_made={key: 3}
+            ["a1"], DATASETS[:1], deciding=decided(c1=outcome), attempts_made=lambda _: {key: 3}
         )
         numbers = {attempt.key.case_id: attempt.number for attempt in planned}
         assert numbers == {"d1-0": 1, "d1-1": 4, "d1-2": 1, "d1-3": 1}

@@ -320,7 +320,9 @@ class TestAddUp:
                 usage[agent, dataset].add(calls[-1])
         plan = {"a1": {"d1": planned}, "a3": {"d1": planned}}
         whole = summarise(results, calls, plan)
-        found = add_up([result.verdict for result in results], usage, plan)
+        verdicts = [result.verdict for result in results]
+        deciding = {verdict.key: verdict for verdict in verdicts}
+        found = add_up(verdicts, deciding, usage, plan)
         assert list(found.agents) == [counts(agent) for agent in whole.agents]
         assert found.total == counts(whole.total)
 

@@ -137,13 +137,13 @@ class TestAppend:
     async def test_the_last_attempt_of_a_case_decides_and_all_are_kept(
         self, store: RunStore
     ) -> None:
-        key = fake_key()
+        key, other = fake_key(), fake_key("other")
         with store:
             for outcome in (Outcome.SANDBOX_ERROR, Outcome.FAILED, Outcome.PASSED):
                 await store.append_result(fake_result(key, outcome))
             assert len(store.results) == 3
             assert store.deciding[key].outcome is Outcome.PASSED
-            assert store.attempts_made() == {key: 3}
+            assert store.attempts_made({key, other}) == {key: 3}
 
     async def test_answers_are_not_kept_in_memory(self, store: RunStore) -> None:
         with store:

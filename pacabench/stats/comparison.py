@@ -1,7 +1,7 @@
 """Two agents on the same cases: paired by case, each case with all its judged epochs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import fsum
 from typing import Literal
 
@@ -65,36 +65,40 @@ class Comparison:
         return self.is_decided and self.accuracy_b < self.accuracy_a
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Side:
-    """What one agent made of one case."""
+    """What one agent made of one case: means over its epochs that passed or failed."""
 
-    passed: list[bool] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    latencies_ms: list[float] = field(default_factory=list)
-    costs_usd: list[float] | None = field(default_factory=list)
-    """None where one of them is not fully known."""
+    epochs: int
+    passed: float
+    """The share of them."""
+    score: float | None
+    """Over those with one."""
+    latency_ms: float
+    cost_usd: float | None
+    """None where that of one of them is not fully known."""
 
-    def take(self, case: CaseFigures) -> None:
-        """Add an epoch that passed or failed."""
-        self.passed.append(case.passed)
-        self.latencies_ms.append(case.duration_ms)
-        if case.score is not None:
-            self.scores.append(case.score)
-        cost = None if case.usage.cost_incomplete else case.usage.cost_usd
-        if cost is None:
-            self.costs_usd = None
-        elif self.costs_usd is not None:
-            self.costs_usd.append(cost)
+
+def _side_of(epochs: Sequence[CaseFigures]) -> Side:
+    scores = [case.score for case in epochs if case.score is not None]
+    costs = [None if case.usage.cost_incomplete else case.usage.cost_usd for case in epochs]
+    known = [cost for cost in costs if cost is not None]
+    return Side(
+        epochs=len(epochs),
+        passed=_mean([case.passed for case in epochs]),
+        score=_mean(scores) if scores else None,
+        latency_ms=_mean([case.duration_ms for case in epochs]),
+        cost_usd=_mean(known) if len(known) == len(epochs) else None,
+    )
 
 
 def sides_of(cases: Mapping[CaseKey, CaseFigures], agent: str, dataset: str) -> dict[str, Side]:
     """Case id to what ``agent`` made of it; only cases with an epoch that passed or failed."""
-    sides: dict[str, Side] = {}
+    judged: dict[str, list[CaseFigures]] = {}
     for key, case in cases.items():
         if key.agent == agent and key.dataset == dataset and not case.outcome.is_infrastructure:
-            sides.setdefault(key.case_id, Side()).take(case)
-    return sides
+            judged.setdefault(key.case_id, []).append(case)
+    return {case_id: _side_of(epochs) for case_id, epochs in judged.items()}
 
 
 def compare_sides(
@@ -105,14 +109,13 @@ def compare_sides(
     if not names:
         return None
     pairs = [(a[name], b[name]) for name in names]
-    shares = [(_mean(one.passed), _mean(other.passed)) for one, other in pairs]
-    moved = [other - one for one, other in shares]
-    single = all(len(one.passed) == len(other.passed) == 1 for one, other in pairs)
+    moved = [other.passed - one.passed for one, other in pairs]
+    single = all(one.epochs == other.epochs == 1 for one, other in pairs)
     table = _table(pairs) if single else None
     scores = [
-        (_mean(one.scores), _mean(other.scores))
+        (one.score, other.score)
         for one, other in pairs
-        if one.scores and other.scores
+        if one.score is not None and other.score is not None
     ]
     return Comparison(
         agent_a=agents[0],
@@ -121,8 +124,8 @@ def compare_sides(
         pairs=len(pairs),
         only_a=len(a) - len(pairs),
         only_b=len(b) - len(pairs),
-        accuracy_a=_mean([share for share, _ in shares]),
-        accuracy_b=_mean([share for _, share in shares]),
+        accuracy_a=_mean([one.passed for one, _ in pairs]),
+        accuracy_b=_mean([other.passed for _, other in pairs]),
         difference=newcombe(table) if table else bootstrap_mean(moved),
         test="mcnemar_exact" if table else "sign_flip",
         p_value=mcnemar_exact(table.only_a, table.only_b) if table else sign_flip(moved),
@@ -134,21 +137,19 @@ def compare_sides(
         score_difference=bootstrap_mean([b - a for a, b in scores]) if scores else None,
         cost=ratio_of_means(
             [
-                (_mean(one.costs_usd), _mean(other.costs_usd))
+                (one.cost_usd, other.cost_usd)
                 for one, other in pairs
-                if one.costs_usd and other.costs_usd
+                if one.cost_usd is not None and other.cost_usd is not None
             ]
         ),
-        latency=ratio_of_means(
-            [(_mean(one.latencies_ms), _mean(other.latencies_ms)) for one, other in pairs]
-        ),
+        latency=ratio_of_means([(one.latency_ms, other.latency_ms) for one, other in pairs]),
     )
 
 
 def _table(pairs: Iterable[tuple[Side, Side]]) -> Table:
     counts = {(right_a, right_b): 0 for right_a in (True, False) for right_b in (True, False)}
     for one, other in pairs:
-        counts[one.passed[0], other.passed[0]] += 1
+        counts[one.passed == 1, other.passed == 1] += 1
     return Table(
         both=counts[True, True],
         only_a=counts[True, False],

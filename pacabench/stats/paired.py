@@ -19,7 +19,8 @@ MOST_RESAMPLES = 9999
 LEAST_RESAMPLES = 500
 _MOST_DRAWS = 50_000_000
 """Of values in all; what keeps 100,000 cases to a few seconds."""
-_BATCH_DRAWS = 2_000_000
+_BATCH_DRAWS = 500_000
+"""At a time: that many indices and values are in memory."""
 SEED = 20_230_417
 """The same data give the same interval each time. The number has no meaning."""
 

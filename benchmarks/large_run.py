@@ -1,4 +1,4 @@
-"""What a run of 100,000 cases costs to show, export and resume: seconds, and memory at the peak.
+"""What a run of 100,000 cases costs to show, export, compare and resume: seconds, peak memory.
 
 Makes such a run (one result and ``--calls`` LLM calls per case, through the real journal), then
 runs the commands as a user does. Seconds depend on the machine, so each command also stands as a
@@ -7,7 +7,7 @@ multiple of a reference that is measured in the same run, turn by turn with it: 
 
     python benchmarks/large_run.py [--cases N] [--calls N] [--rounds N]
 
-The goal at 100,000 cases: 2 s and 300 MB for each command.
+The goal at 100,000 cases: 2 s and 300 MB for show, export and resume.
 """
 
 import argparse
@@ -54,6 +54,7 @@ for path in sys.argv[1:]:
             orjson.loads(line)
 """
 OUTCOMES = (Outcome.PASSED, Outcome.PASSED, Outcome.PASSED, Outcome.FAILED)
+RUN, OTHER = "large-run", "other-run"
 LEFT = 1
 """Cases without a result, so that ``resume`` has something to do."""
 
@@ -124,11 +125,17 @@ async def fill(store: RunStore, cases: Sequence[Case], calls: int) -> None:
             group.clear()
 
 
-def make_run(project: Path, calls: int) -> None:
+def make_runs(project: Path, calls: int) -> None:
+    """Two runs in ``project``, the second one to compare the first with."""
+    for run_id in (RUN, OTHER):
+        make_run(project, run_id, calls)
+
+
+def make_run(project: Path, run_id: str, calls: int) -> None:
     """A run in ``project`` that was stopped just before its last case."""
     loaded = load_config(project / "pacabench.yaml")
     benchmark = asyncio.run(load_benchmark(loaded, Selection()))
-    manifest = new_manifest("large-run", benchmark, {})
+    manifest = new_manifest(run_id, benchmark, {})
     with RunStore.create(loaded.output_directory, manifest, loaded.text.decode()) as store:
         store.begin_session(
             planned_cases=planned_counts(benchmark.names, benchmark.datasets),
@@ -163,12 +170,14 @@ def commands(run_dir: Path) -> dict[str, list[str]]:
             sys.executable, "-c", REFERENCE,
             str(run_dir / "results.jsonl"), str(run_dir / "calls.jsonl"),
         ],
-        "show": [*pacabench, "show", "large-run"],
-        "export": [*pacabench, "export", "large-run"],
-        "export --include-cases": [*pacabench, "export", "large-run", "--include-cases"],
-        "show --failures": [*pacabench, "show", "large-run", "--failures", "--limit", "20"],
-        "show --case": [*pacabench, "show", "large-run", "--case", "q000007"],
-        "resume": [*pacabench, "resume", "large-run", "--quiet"],
+        "--help": [*pacabench, "--help"],
+        "show": [*pacabench, "show", RUN],
+        "export": [*pacabench, "export", RUN],
+        "export --include-cases": [*pacabench, "export", RUN, "--include-cases"],
+        "show --failures": [*pacabench, "show", RUN, "--failures", "--limit", "20"],
+        "show --case": [*pacabench, "show", RUN, "--case", "q000007"],
+        "compare": [*pacabench, "compare", RUN, OTHER],
+        "resume": [*pacabench, "resume", RUN, "--quiet"],
     }  # fmt: skip
 
 
@@ -234,11 +243,11 @@ def main() -> None:
             make_project(project, options.cases)
             # In a process of its own: a child's peak of memory is never below its parent's size.
             maker = multiprocessing.get_context("spawn").Process(
-                target=make_run, args=(project, options.calls)
+                target=make_runs, args=(project, options.calls)
             )
             maker.start()
             maker.join()
-        print(json.dumps(table(project, project / "runs" / "large-run", options.rounds)))
+        print(json.dumps(table(project, project / "runs" / RUN, options.rounds)))
 
 
 if __name__ == "__main__":

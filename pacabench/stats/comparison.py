@@ -80,6 +80,10 @@ class Side:
 
 
 def _side_of(epochs: Sequence[CaseFigures]) -> Side:
+    if len(epochs) == 1:  # nearly always
+        (case,) = epochs
+        cost = None if case.usage.cost_incomplete else case.usage.cost_usd
+        return Side(1, float(case.passed), case.score, case.duration_ms, cost)
     scores = [case.score for case in epochs if case.score is not None]
     costs = [None if case.usage.cost_incomplete else case.usage.cost_usd for case in epochs]
     known = [cost for cost in costs if cost is not None]

@@ -182,7 +182,8 @@ def _check(exchange: Exchange, kept: object, lengths: object) -> None:
         _expect(_is_count(getattr(exchange, name)), name)
     _expect(exchange.ending in get_args(Ending), "ending")
     _expect(isinstance(exchange.asked_usage, bool), "asked_usage")
-    _expect(exchange.status is None or exchange.status in _STATUSES, "status")
+    status = exchange.status
+    _expect(status is None or (_is_count(status) and status in _STATUSES), "status")
     for name in ("query", "request_headers", "reply_headers"):
         _expect(_is_pairs(getattr(exchange, name), str, str), name)
     _expect(exchange.output_limit is None or _is_count(exchange.output_limit), "output_limit")

@@ -72,9 +72,11 @@ def is_other_model(provider: str, asked: str | None, answered: str | None) -> bo
     if one_version.endswith("latest"):
         # "gemini-flash-latest" is answered by "gemini-2.5-flash".
         return not _is_within(one_name.split("-"), other_name.split("-"))
-    return one_name != other_name or (
-        bool(one_version.strip("-0")) and bool(other_version.strip("-0"))
-    )
+    if one_name != other_name:
+        return True
+    short, long = sorted((one_version.strip("-0"), other_version.strip("-0")), key=len)
+    # "text-embedding-ada-002" is answered by "text-embedding-ada-002-v2".
+    return bool(short) and not (long.startswith(short) and long[len(short) :][:1] in "-@:")
 
 
 def _bare(name: str) -> str:

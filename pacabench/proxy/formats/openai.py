@@ -39,6 +39,8 @@ EMBEDDINGS = Endpoint("embeddings", "POST", "/embeddings")
 MODELS = Endpoint("models", "GET", "/models")
 MODEL = Endpoint("models.retrieve", "GET", "/models/{model}")
 
+_MOST_CHOICES = 128
+"""OpenAI's own most for ``n``."""
 _PROVIDER_GAVE_UP = frozenset({"server_error", "rate_limit_exceeded"})
 _ASKING = Addition(("stream_options", "include_usage"), value=True)
 _ASKING_FIRST = replace(_ASKING, is_new=True)
@@ -123,6 +125,9 @@ class OpenAIReader:
         self._error: str | None = None
         self._broken = False
         self._ended = False
+        self._begun: frozenset[int] = frozenset()
+        self._finished: frozenset[int] = frozenset()
+        """Choices, by the index that they say."""
         self._is_cut = False
 
     def take(self, message: dict[str, Any]) -> None:
@@ -145,9 +150,7 @@ class OpenAIReader:
             self._is_cut = self._is_cut or why == "max_output_tokens"
         if not (kind or "").endswith(".delta"):
             for choice in mappings(message.get("choices")):
-                if ended := choice.get("finish_reason"):
-                    self._ended = True
-                    self._is_cut = self._is_cut or ended == "length"
+                self._take_choice(choice)
 
     def say(self, message: dict[str, Any], excerpt: Excerpt) -> None:
         """Its text."""
@@ -177,7 +180,8 @@ class OpenAIReader:
     def state(self) -> object:
         """See :class:`~pacabench.proxy.formats.meters.Reader`."""
         told = (self._usage, self._raw, self._model, self._tier)
-        return (*told, self._error, self._broken, self._ended, self._is_cut)
+        choices = (self._begun, self._finished)
+        return (*told, *choices, self._error, self._broken, self._ended, self._is_cut)
 
     def reading(self) -> Reading:
         """What was said so far."""
@@ -191,10 +195,19 @@ class OpenAIReader:
             model=self._model,
             error=self._error,
             broken=self._broken,
-            ended=self._ended,
+            ended=self._ended or bool(self._begun and self._begun == self._finished),
             service_tier=self._tier,
             is_cut=self._is_cut,
         )
+
+    def _take_choice(self, choice: dict[str, Any]) -> None:
+        index = choice.get("index")
+        place = index if type(index) is int else 0
+        if place not in self._begun and len(self._begun) < _MOST_CHOICES:
+            self._begun |= {place}
+        if ended := choice.get("finish_reason"):
+            self._finished |= {place} & self._begun
+            self._is_cut = self._is_cut or ended == "length"
 
     def _take_usage(self, body: dict[str, Any]) -> None:
         raw = body.get("usage")

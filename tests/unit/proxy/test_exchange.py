@@ -63,6 +63,15 @@ def test_cut_anywhere_it_is_refused(exchange: Exchange, data: st.DataObject) -> 
         decode_exchange(content[:cut])
 
 
+@pytest.mark.parametrize("status", [b"200.0", b"true", b"199", b"600", b'"200"'])
+def test_a_status_is_a_whole_number_of_http(status: bytes) -> None:
+    exchange = Exchange("c", "a", 1, "p", "e", None, "POST", "/p/e", (), (), 200, (), False,
+                        "whole", None, 5, 0, 0)  # fmt: skip
+    content = encode_exchange(exchange).replace(b'"status":200', b'"status":' + status)
+    with pytest.raises(ExchangeError, match="status"):
+        decode_exchange(content)
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_are_refused_in_words(content: bytes) -> None:
     for start in (b"", MAGIC, MAGIC + b"{}\n"):

@@ -152,6 +152,22 @@ class TestStreams:
         assert found.usage.output_tokens == 4
         assert found.raw_usage == USAGE
 
+    def test_a_stream_has_ended_when_each_of_its_choices_has(self) -> None:
+        def has_ended(*pieces: tuple[int, str | None]) -> bool:
+            chunks = (
+                {"choices": [{"index": index, "finish_reason": reason}],
+                 "usage": {"prompt_tokens": 9, "completion_tokens": count}}
+                for count, (index, reason) in enumerate(pieces)
+            )  # fmt: skip
+            return metered(*map(event, chunks)).ended
+
+        first, second = (0, "stop"), (1, "length")
+        assert has_ended(first)
+        assert not has_ended((0, None), (1, None), first, (1, None))
+        assert not has_ended((0, None), first, (1, None))
+        assert has_ended((0, None), (1, None), first, (1, None), second)
+        assert has_ended((0, None), (1, None), first, second, (0, None))
+
     @pytest.mark.parametrize("kind", ["response.completed", "response.incomplete"])
     def test_responses_tell_usage_at_their_end(self, kind: str) -> None:
         usage = {"input_tokens": 9, "output_tokens": 4}

@@ -24,7 +24,7 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError as error:
-            if task.done():
+            if task.cancelled():
                 break
             cancelled = error
         except BaseException:  # noqa: BLE001 - re-raised by task.result() below

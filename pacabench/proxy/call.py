@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
+from pacabench.aio import finish
 from pacabench.model import CallRecord, Usage
 from pacabench.proxy.additions import NOTHING_ADDED, Additions
 from pacabench.proxy.admission import Admission
@@ -37,6 +39,12 @@ from pacabench.proxy.wire import Meter
 
 _FEW_BYTES = 16 * 1024
 """Of a lane's longer requests one is looked into at a time, so that they do not fill the memory."""
+
+
+_LONG_BYTES = 1024**2
+"""A longer request is hashed and read in a thread, so that other calls go on meanwhile. Not at all
+times: within a single text the interpreter goes on with nothing else."""
+_T = TypeVar("_T")
 
 
 class Call:
@@ -169,7 +177,8 @@ class Call:
     async def _serve(self) -> None:
         self._body = body = await self._client.read_body()
         draft, taped = self._draft, self._taped
-        draft.request_bytes, draft.request_digest = len(body), _digest(self._path, body)
+        draft.request_bytes = len(body)
+        draft.request_digest = await _aside(len(body), partial(_digest, self._path, body))
         self._queued = True
         async with self._looking if len(body) > _FEW_BYTES else nullcontext():
             headers, additions = await self._admitted(body)
@@ -198,7 +207,7 @@ class Call:
         provider, wire, endpoint = route.provider, route.provider.wire, route.endpoint
         params = decoded(route.params) if route.params else route.params
         has_body = endpoint.method == "POST"
-        asked = read_body(body) if has_body else RequestBody()
+        asked = await _aside(len(body), partial(read_body, body)) if has_body else RequestBody()
         facts = wire.read_request(endpoint, params, asked)
         draft.model, draft.stream = facts.model, facts.stream
         beyond: list[Finding] = []
@@ -279,6 +288,14 @@ class Call:
         draft.is_cut = True
         if draft.error is None:
             draft.error = f"cut off at {limit:,} tokens, the limit that its budget gave it"
+
+
+async def _aside(size: int, work: Callable[[], _T]) -> _T:
+    """Do ``work`` on a request of this size, in a thread where it is long.
+
+    Cancellation waits for its end: who hangs up has no more threads at work than who stays.
+    """
+    return work() if size <= _LONG_BYTES else await finish(asyncio.to_thread(work))
 
 
 def _digest(path: str, body: bytes) -> str:

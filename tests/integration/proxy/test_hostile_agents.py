@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -151,3 +152,67 @@ async def test_who_does_not_read_its_reply_holds_no_provider_for_long(
     assert record.usage is not None
     assert record.usage.output_tokens == 4
     assert record.response_bytes == provider.books[0].sent_bytes > 12 * 10**6
+
+
+DEEP = b'{"model":"m","messages":[],"x":%b1%b,"y":"%b"}'
+
+
+@pytest.mark.parametrize("longer", [False, True])
+async def test_long_requests_are_hashed_and_read_in_a_thread(
+    open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch, longer: bool
+) -> None:
+    read_body, digest = call.read_body, call._digest
+    mine, threads = threading.get_ident(), []
+
+    def reading(body: bytes) -> Any:
+        threads.append(threading.get_ident())
+        return read_body(body)
+
+    def hashing(path: str, body: bytes) -> str:
+        threads.append(threading.get_ident())
+        return digest(path, body)
+
+    monkeypatch.setattr(call, "read_body", reading)
+    monkeypatch.setattr(call, "_digest", hashing)
+    body = orjson.dumps({**ASKED, "x": ""})
+    body = body[:-2] + b"x" * (1024**2 + longer - len(body)) + body[-2:]
+    async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
+        reply = await it.post("/chat/completions", body)
+    assert reply.status == 200
+    assert provider.books[0].body == body
+    assert [ident != mine for ident in threads] == [longer] * 2
+
+
+async def test_one_that_is_nested_for_ever_ends_no_thread_and_no_process(
+    open_bench: OpenBench,
+) -> None:
+    body = DEEP % (b"[" * 100_000, b"]" * 100_000, b"y" * 2**20)
+    async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
+        assert (await it.post("/chat/completions", body)).status == 400
+        assert (await it.post("/chat/completions", ASKED)).status == 200
+
+
+async def test_who_hangs_up_has_no_more_threads_at_work_than_who_stays(
+    open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_body, at_work, most, go_on = call.read_body, 0, 0, threading.Event()
+
+    def reading(body: bytes) -> Any:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        go_on.wait(10)
+        at_work -= 1
+        return read_body(body)
+
+    monkeypatch.setattr(call, "read_body", reading)
+    body = orjson.dumps({**ASKED, "x": "x" * 2**20})
+    async with FakeProvider() as provider, open_bench(spec_for(provider)) as it:
+        for _ in range(4):
+            await leave_behind(it, body)
+        await asyncio.sleep(0.1)
+        go_on.set()
+        ends = [record.end for record in await it.settled(4)]
+    assert ends == ["client_gone"] * 4
+    assert most == 1
+    assert provider.books == []

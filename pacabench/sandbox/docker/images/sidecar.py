@@ -28,6 +28,7 @@ from pacabench.sandbox.docker.images.wheels import install_wheels
 
 PARTS = (
     "__init__.py",
+    "aio.py",
     "allow_list.py",
     "json_pointer.py",
     "egress.py",

@@ -17,6 +17,7 @@ from pacabench.budget.treasury import Budgets
 from pacabench.config.budget import Limits
 from pacabench.proxy.control import ProviderSpec
 from pacabench.proxy.exchange import Exchange, Keeping
+from pacabench.proxy.output import LEAST_OUTPUT
 from pacabench.proxy.replay import Found, Replay
 from pacabench.proxy.tapes import Tapes
 from pacabench.testing import FakeProvider, Reply, Tokens
@@ -194,7 +195,8 @@ class TestParallel:
         billed = provider.totals()
         assert billed.prompt + billed.completion <= (limits.tokens or 10**9)
         assert billed.prompt * 1e-6 + billed.completion * 1e-5 <= (limits.usd or 10**9)
-        if limits.calls is None:
+        # Three answers of the least that is worth a call have no room in either budget.
+        if limits.calls is None and several * min(default, LEAST_OUTPUT) <= 2 * LEAST_OUTPUT:
             assert billed.completion > 0
         assert bank.notices == []  # nothing used more than was reserved for it
 

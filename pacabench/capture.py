@@ -26,6 +26,8 @@ class Capture:
         self._store = BodyStore(run_dir)
         self._listener = listener
         self._broken = False
+        for repair in self._store.repairs:
+            listener(Notice("warning", repair))
 
     def __enter__(self) -> Self:
         return self

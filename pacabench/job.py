@@ -10,6 +10,7 @@ from pacabench.breaker import Breaker, BreakerPolicy
 from pacabench.contest import Contest
 from pacabench.events import (
     Listener,
+    Notice,
     Paused,
     Resumed,
 )
@@ -92,3 +93,7 @@ class Job:
             on_pause=lambda why: tell(Paused(why, give_up_after_s)),
             on_resume=lambda after_s: tell(Resumed(after_s)),
         )
+
+    def warn(self, text: str) -> None:
+        """Tell whoever watches of something that is not as it should be."""
+        self.listener(Notice("warning", text))

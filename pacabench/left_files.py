@@ -8,6 +8,7 @@ import io
 import json
 import stat
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -88,7 +89,9 @@ def is_runnable(path: Path | None) -> bool:
 def pack_left(left: LeftFiles) -> bytes:
     """``left`` as a tar, the files below ``files/``: the same files give the same bytes."""
     buffer = io.BytesIO()
-    said = json.dumps({"patterns": left.patterns, "left_out": left.left_out}).encode()
+    sums = {name: zlib.crc32(content) for name, content in left.files.items()}
+    about = {"patterns": left.patterns, "left_out": left.left_out, "crc32": sums}
+    said = json.dumps(about).encode()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         _add(archive, _INDEX, said)
         for name, content in left.files.items():
@@ -109,6 +112,9 @@ def unpack_left(data: bytes) -> LeftFiles:
             found = {name.removeprefix(_FILES): content for name, content in files}
             if index != _INDEX or not all(map(is_safe_name, found)):
                 raise ValueError("it holds something else than files that were left")
+            # Older ones have no sums.
+            if known.get("crc32", sums := {n: zlib.crc32(f) for n, f in found.items()}) != sums:
+                raise ValueError("it is damaged: its files are not those that were left")
             patterns, left_out = map(str, known["patterns"]), map(str, known["left_out"])
             return LeftFiles(tuple(patterns), found, tuple(left_out))
     except (tarfile.TarError, TypeError, KeyError, OverflowError, EOFError) as error:

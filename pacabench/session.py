@@ -53,7 +53,7 @@ async def carry_out(job: Job) -> RunReport:
     """Make every attempt that is planned, and leave the run finished or resumable."""
     store, benchmark = job.store, job.benchmark
     for text in (*store.repairs, *benchmark.notices):
-        job.listener(Notice("warning", text))
+        job.warn(text)
     config = benchmark.loaded.config
     limit, epochs = benchmark.selection.limit, config.config.epochs
     shuffle = store.manifest.run_id if benchmark.selection.stop_when_decided else None
@@ -66,9 +66,8 @@ async def carry_out(job: Job) -> RunReport:
         job.contest = open_contest(benchmark.names, keys, epochs, store.deciding)
     pricer = Pricer(benchmark.providers, config.prices)
     budgets = budgets_of(config, benchmark.names)
-    names = [provider.name for provider in benchmark.providers]
-    for text in check_least(config, budgets, pricer, names):
-        job.listener(Notice("warning", text))
+    for text in check_least(config, budgets, pricer, [it.name for it in benchmark.providers]):
+        job.warn(text)
     treasury = Treasury(budgets, pricer, job.listener)
     ledger = Ledger(
         cost=pricer.cost,
@@ -80,7 +79,7 @@ async def carry_out(job: Job) -> RunReport:
         judge_charge=treasury.take_judge,
     )
     judges = Pricer(benchmark.judges.values(), config.prices)
-    salvage = partial(store.import_spool, keys, pricer.cost, judges.cost)
+    salvage = partial(store.import_spool, keys, pricer.cost, judges.cost, job.warn)
     salvage()
     deciding = store.deciding
     planned = plan_attempts(

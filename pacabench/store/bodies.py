@@ -13,9 +13,10 @@ import msgspec
 
 from pacabench.errors import JournalError
 from pacabench.store.files import write_new
-from pacabench.store.journal import Journal, cut_back
+from pacabench.store.journal import Journal
 from pacabench.store.lines import encode
 from pacabench.store.reader import JournalReader, check_lines
+from pacabench.store.repair import repair
 
 BODIES = "bodies.jsonl"
 MAX_RUN_BYTES = 512 * 1024**2
@@ -65,7 +66,9 @@ class BodyStore:
         path = run_dir / BODIES
         if not os.path.lexists(path):
             write_new(path, b"")
-        self._size = _whole_bytes(path)
+        self.repairs = _repair(path)
+        """What was cut off, for people."""
+        self._size = path.stat().st_size
         self._journal = Journal(path, _KIND)
 
     def add(self, bodies: CallBodies) -> None:
@@ -88,17 +91,18 @@ class BodyStore:
         self._journal.close()
 
 
-def _whole_bytes(path: Path) -> int:
-    """Bytes of whole lines; a torn end, and all after damage, is cut off."""
+def _repair(path: Path) -> list[str]:
+    """Cut off a torn end, and all after damage; it is kept in a file beside this one, and said."""
     lines = check_lines(path)
+    damage = []
     try:
         for _ in lines:
             pass
     except JournalError:
-        cut_back(path, lines.end)
-    if lines.size > lines.end:
-        cut_back(path, lines.end)
-    return lines.end
+        if not lines.size:
+            raise
+        damage = [f"{path.name} line {lines.whole_lines + 1} is damaged; it ends before that now"]
+    return [*damage, *repair(lines)]
 
 
 def read_bodies(run_dir: Path, call_ids: Collection[str]) -> dict[str, CallBodies] | None:

@@ -1,6 +1,8 @@
 """``run.json``: what a run is made of, and the sessions that worked on it."""
 
 import hashlib
+import re
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -15,6 +17,8 @@ from pacabench.store.files import read_regular, replace_file
 SCHEMA_VERSION = 1
 _FILE = "run.json"
 _LARGEST_BYTES = 64 * 1024**2
+_SEAL = re.compile(rb',\n  "crc": "([0-9a-f]{8})"\n\}\n\Z')
+"""How a manifest ends: the CRC-32 of all before. Those of older versions have none."""
 
 StoredStatus: TypeAlias = Literal["running", "finished", "stopped"]
 SessionEnd: TypeAlias = Literal["finished", "stopped", "failed", "died"]
@@ -261,7 +265,7 @@ def read_manifest(run_dir: Path) -> Manifest:
     path = run_dir / _FILE
     content = read_regular(path, _LARGEST_BYTES)
     try:
-        return Manifest.model_validate_json(content)
+        return Manifest.model_validate_json(_unsealed(path, content))
     except ValidationError as error:
         if _version(content) > SCHEMA_VERSION:
             raise JournalError(f"{path} was written by a newer PacaBench. Update.") from error
@@ -281,7 +285,27 @@ def write_manifest(run_dir: Path, manifest: Manifest) -> None:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """``run.json`` as bytes."""
-    return manifest.model_dump_json(indent=2).encode() + b"\n"
+    content = manifest.model_dump_json(indent=2).encode().removesuffix(b"\n}")
+    return content + b',\n  "crc": "%08x"\n}\n' % zlib.crc32(content)
+
+
+def _unsealed(path: Path, content: bytes) -> bytes:
+    """``content`` without its checksum.
+
+    Raises:
+        JournalError: they do not fit each other.
+    """
+    seal = _SEAL.search(content)
+    if seal is None:
+        return content
+    sealed = content[: seal.start()]
+    if int(seal[1], 16) != zlib.crc32(sealed):
+        raise JournalError(
+            f"{path} is damaged, or was changed by hand: its checksum does not match. Nothing was "
+            "changed. Restore it from a backup; or, if it is what you want, delete its last "
+            'member, "crc", with the comma before it.'
+        )
+    return sealed + b"\n}"
 
 
 def _version(content: bytes) -> int:

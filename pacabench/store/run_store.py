@@ -5,7 +5,7 @@ import contextlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -295,8 +295,16 @@ class RunStore:
         with contextlib.suppress(JournalError):
             self._put(self._egress, way)
 
-    def import_spool(self, keys: Iterable[CaseKey], cost: Cost, judge_cost: Cost = unpriced) -> int:
+    def import_spool(
+        self,
+        keys: Iterable[CaseKey],
+        cost: Cost,
+        judge_cost: Cost = unpriced,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> int:
         """Take over what proxies left in ``spool/`` and no harness heard of; how many calls.
+
+        ``warn`` is told what could not be read.
 
         Idempotent: what is on record is passed over, and a file goes when all of it is on disk. A
         file with something of no case in ``keys`` stays for a later session.
@@ -316,6 +324,8 @@ class RunStore:
         )
         salvage = Salvage(self.run_dir, owners, books, cost, judge_cost)
         salvage.take(spools)
+        for note in salvage.notes:
+            warn(note)
         return salvage.added
 
     def _take_salvaged(self, call: MeteredCall) -> None:

@@ -41,6 +41,8 @@ class Salvage:
     judge_cost: Cost
     added: int = field(default=0, init=False)
     """Calls that were taken."""
+    notes: list[str] = field(default_factory=list, init=False)
+    """What could not be read, for people."""
 
     def take(self, spools: Sequence[SpoolFile]) -> None:
         """Take over what is in ``spools``; a file goes when all of it is on disk.
@@ -63,7 +65,8 @@ class Salvage:
             self.books.sync()
             ways = all(record.egress_id in self._ways for record in spool.egress)
             if ways and all(call.call_id in known for call in spool.calls):
-                remove_spool(spool)
+                note = remove_spool(spool)
+                self.notes += [note] if note else []
 
     def _missing(self, spool: SpoolFile, known: set[str]) -> Iterator[MeteredCall]:
         cost = self.judge_cost if spool.is_of_judges else self.cost

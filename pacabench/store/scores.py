@@ -55,6 +55,9 @@ class ScoresHead:
     """None: no model was asked."""
     weaknesses: tuple[str, ...] = ()
     """Promises of the sandbox that did not hold for programs that judged (--allow-weak-sandbox)."""
+    count: int | None = None
+    """Of the scores that follow, so that none can be missing unnoticed. None: of a version that
+    did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +145,8 @@ def write_scores(run_dir: Path, head: ScoresHead, scores: Iterable[Rescore]) -> 
     Raises:
         JournalError: the disk does not take it; then nothing is kept.
     """
-    lines = [seal(_HEAD, orjson.dumps(head), 0)]
-    lines += (seal(_SCORE, encode(score), 0) for score in scores)
+    told = [seal(_SCORE, encode(score), 0) for score in scores]
+    lines = [seal(_HEAD, orjson.dumps(dataclasses.replace(head, count=len(told))), 0), *told]
     make_directory(run_dir / _FOLDER)
     replace_file(_path(run_dir, head.name), b"".join(lines))
 
@@ -167,6 +170,11 @@ def read_scores(run_dir: Path, name: str) -> Scores:
     if head is None or head.head is None:
         raise JournalError(f"{path} is damaged: its first line is missing.")
     by_attempt = {line.score.attempt_id: line.score for line in lines if line.score is not None}
+    if head.head.count not in (None, len(by_attempt)):
+        raise JournalError(
+            f"{path} is damaged: it should hold {head.head.count} scores, and holds "
+            f"{len(by_attempt)}. Judge again with `pacabench score`."
+        )
     return Scores(head.head, by_attempt)
 
 

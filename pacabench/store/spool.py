@@ -26,6 +26,8 @@ class SpoolFile:
     path: Path
     calls: Sequence[CallRecord]
     egress: Sequence[EgressRecord]
+    garbled: int
+    """Lines that could not be read. What they told is lost."""
 
     @property
     def is_of_judges(self) -> bool:
@@ -59,21 +61,44 @@ def _read(path: Path) -> SpoolFile | None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             content = file.read()
-            return SpoolFile(path, parse_spool(content), parse_egress(content))
+            return SpoolFile(
+                path, parse_spool(content), parse_egress(content), _count_garbled(content)
+            )
         except BlockingIOError:
             return None
         except OSError as error:
             raise file_error("read", path, error) from error
 
 
-def remove_spool(spool: SpoolFile) -> None:
-    """Remove a file of which all is on record.
+def _count_garbled(content: bytes) -> int:
+    """Lines that tell of nothing, although they are not the torn end of a writer that died."""
+    return sum(
+        bool(line) and not parse_spool(line) and not parse_egress(line)
+        for line in content.split(b"\n")[:-1]
+    )
+
+
+def remove_spool(spool: SpoolFile) -> str | None:
+    """Remove a file of which all is on record; one with garbled lines is kept beside the journal.
+
+    Returns:
+        What was kept and why, for people.
 
     Raises:
         JournalError: it cannot be removed.
     """
+    folder, note = spool.path.parent, None
     try:
+        if spool.garbled:
+            kept = folder.with_name(f"{folder.name}.cut-{spool.path.name}")
+            spool.path.rename(kept)
+            sync_directory(kept.parent)
+            note = (
+                f"{folder.name}/{spool.path.name}: lines that cannot be read: {spool.garbled}. Calls "
+                f"that only they told of are uncounted; the file is kept as {kept.name}"
+            )
         spool.path.unlink(missing_ok=True)
-        sync_directory(spool.path.parent)
+        sync_directory(folder)
     except OSError as error:
         raise file_error("remove", spool.path, error) from error
+    return note

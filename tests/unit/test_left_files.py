@@ -151,3 +151,28 @@ def test_scripts_that_are_taken_in_can_be_started(tmp_path: Path) -> None:
     assert (tmp_path / "a/run.sh").read_bytes() == b"#!"
     assert os.access(tmp_path / "a/run.sh", os.X_OK)
     assert not os.access(tmp_path / "a/rows", os.X_OK)
+
+
+def test_a_flipped_byte_in_a_file_or_its_head_is_never_taken_for_what_was_left() -> None:
+    left = LeftFiles(("*",), {"a": b"1" * 600, "b": b"2" * 10}, ("c: too large",))
+    good = pack_left(left)
+    with tarfile.open(fileobj=io.BytesIO(good)) as archive:
+        spans = [(it.offset_data, it.size) for it in archive if it.name != "left.json"]
+    for start, size in spans:
+        for place in (start - 500, start - 380, start - 360, start, start + size - 1):
+            bad = good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
+            with pytest.raises(ValueError, match=r"damaged|no tar|something else"):
+                unpack_left(bad)
+
+
+def test_files_of_a_version_that_kept_no_sums_are_read() -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in (
+            ("left.json", b'{"patterns":["*"],"left_out":[]}'),
+            ("files/a", b"1"),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    assert unpack_left(buffer.getvalue()) == LeftFiles(("*",), {"a": b"1"})

@@ -212,6 +212,15 @@ class TestScores:
         with pytest.raises(JournalError, match="first line"):
             read_scores(run.run_dir, "new")
 
+    def test_of_which_lines_are_missing_are_an_error(self, run: Run) -> None:
+        run.make([fake_result(fake_key("a")), fake_result(fake_key("b"))])
+        run.score()
+        path = run.run_dir / "scores" / "new.jsonl"
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[:-1]))
+        with pytest.raises(JournalError, match="should hold 2 scores, and holds 1"):
+            read_scores(run.run_dir, "new")
+
     def test_are_named_wherever_figures_go_by_them_and_later_cases_too(self, run: Run) -> None:
         run.make([fake_result(fake_key("a")), fake_result(fake_key("b"))])
         run.score(ContainsConfig(type="contains"))

@@ -57,6 +57,23 @@ def test_cut_at_any_byte_the_whole_ones_stay_and_it_goes_on(
     assert sorted(found) == [*whole, "c4"]
 
 
+@pytest.mark.parametrize(("line", "notes"), [(1, ["line 1 is damaged", "cut"]), (2, ["cut"])])
+def test_what_is_cut_off_is_kept_and_said(tmp_path: Path, line: int, notes: list[str]) -> None:
+    keep(tmp_path, said("c1"))
+    keep(tmp_path, said("c2"), said("c3"))  # these say that the first one is on disk
+    lines = (tmp_path / BODIES).read_bytes().splitlines(keepends=True)
+    lines[line - 1] = lines[line - 1].replace(b"c", b"C")
+    (tmp_path / BODIES).write_bytes(b"".join(lines))
+    told: list[Event] = []
+    with Capture(tmp_path, told.append):
+        pass
+    (cut,) = tmp_path.glob(f"{BODIES}.cut-*")
+    assert (tmp_path / BODIES).read_bytes() == b"".join(lines[: line - 1])
+    assert cut.read_bytes() == b"".join(lines[line - 1 :])
+    assert all(note in str(event) for note, event in zip(notes, told, strict=True))
+    assert cut.name in str(told[-1])
+
+
 def test_a_run_keeps_so_much_and_notes_what_it_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

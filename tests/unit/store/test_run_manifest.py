@@ -59,6 +59,21 @@ class TestManifest:
         with pytest.raises(JournalError, match=rf"run\.json cannot be read \(.*{why}"):
             read_manifest(tmp_path)
 
+    def test_a_flipped_bit_anywhere_is_named(self, tmp_path: Path) -> None:
+        write_manifest(tmp_path, fake_manifest(planned_cases={"a": {"d": 3}}))
+        whole = (tmp_path / "run.json").read_bytes()
+        for place, byte in enumerate(whole):
+            for bit in (1, 2, 16, 32, 128):
+                flipped = bytes([byte ^ bit])
+                (tmp_path / "run.json").write_bytes(whole[:place] + flipped + whole[place + 1 :])
+                with pytest.raises(JournalError, match=r"cannot be read|is damaged"):
+                    read_manifest(tmp_path)
+
+    def test_without_its_checksum_it_is_read_as_it_is(self, tmp_path: Path) -> None:
+        manifest = fake_manifest()
+        (tmp_path / "run.json").write_text(manifest.model_dump_json(indent=2) + "\n")
+        assert read_manifest(tmp_path) == manifest
+
     def test_that_is_endless_is_not_read_to_its_end(self, tmp_path: Path) -> None:
         with (tmp_path / "run.json").open("wb") as file:
             file.truncate(2**33)

@@ -83,6 +83,26 @@ class TestImportSpool:
         assert store.import_spool(KEYS, price) == 1
         assert [cost for _, _, cost, _ in imported(store)] == [0.25, 0.5]
 
+    def test_a_garbled_line_is_said_and_its_file_kept(self, store: RunStore) -> None:
+        path = spool(store, *map(call_of, KEYS))
+        lines = path.read_bytes().splitlines(keepends=True)
+        garbled = b"".join([lines[0].replace(b":", b";"), *lines[1:], b'{"begin": {"torn'])
+        path.write_bytes(garbled)
+        told: list[str] = []
+        assert store.import_spool(KEYS, price, warn=told.append) == 1
+        assert not path.exists()
+        (note,) = told
+        assert f"spool/{path.name}: lines that cannot be read: 1." in note
+        assert (store.run_dir / f"spool.cut-{path.name}").read_bytes() == garbled
+
+    def test_the_torn_end_of_a_proxy_that_died_is_not_worth_a_word(self, store: RunStore) -> None:
+        path = spool(store, call_of(KEYS[0]))
+        path.write_bytes(path.read_bytes() + b'{"begin": {"torn')
+        told: list[str] = []
+        assert store.import_spool(KEYS, price, warn=told.append) == 1
+        assert not path.exists()
+        assert told == []
+
     def test_twice_adds_nothing(self, store: RunStore) -> None:
         call = call_of(KEYS[0])
         path = spool(store, call)

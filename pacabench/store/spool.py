@@ -94,8 +94,8 @@ def remove_spool(spool: SpoolFile) -> str | None:
             spool.path.rename(kept)
             sync_directory(kept.parent)
             note = (
-                f"{folder.name}/{spool.path.name}: lines that cannot be read: {spool.garbled}. Calls "
-                f"that only they told of are uncounted; the file is kept as {kept.name}"
+                f"{folder.name}/{spool.path.name}: lines that cannot be read: {spool.garbled}. "
+                f"Calls that only they told of are uncounted; the file is kept as {kept.name}"
             )
         spool.path.unlink(missing_ok=True)
         sync_directory(folder)

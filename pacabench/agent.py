@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pacabench.aio import settle
 from pacabench.model import Case, CaseKey
-from pacabench.protocol import Answer, encode_case, parse_answer
+from pacabench.protocol import MAX_LINE_BYTES, Answer, encode_case, parse_answer
 from pacabench.sandbox.base import Session
 
 MOST_TIMES_OVER = 10
@@ -27,6 +27,8 @@ class Reply:
     log: bytes
     """Lines that were no answer, the first ``LOG_KEPT_BYTES`` of them. Untrusted."""
     duration_ms: float
+    cut: bool = False
+    """A line before the answer was longer than any may be."""
     capped: bool = False
     """It timed out while its countdown stood still: not for what the agent did in its own time."""
 
@@ -128,6 +130,7 @@ async def ask(
         answer=reader.answer,
         timed_out=timed_out,
         silent=reader.lines == 0,
+        cut=reader.cut,
         log=bytes(reader.log),
         duration_ms=(time.monotonic() - started) * 1000,
         capped=timed_out and countdown.held,
@@ -142,6 +145,7 @@ class _Reader:
         self._shown_id = shown_id
         self.answer: Answer | None = None
         self.lines = 0
+        self.cut = False
         self.log = bytearray()
 
     async def read(self) -> None:
@@ -151,6 +155,7 @@ class _Reader:
             if answer is not None and answer.case_id in {None, self._shown_id}:
                 self.answer = answer
                 return
+            self.cut |= len(line) >= MAX_LINE_BYTES
             room = LOG_KEPT_BYTES - len(self.log)
             if room > 0:
                 self.log += line[: room - 1] + b"\n"

@@ -26,6 +26,7 @@ from pacabench.model import (
     Outcome,
     PlannedAttempt,
 )
+from pacabench.protocol import MAX_LINE_BYTES
 from pacabench.sandbox.base import SandboxAgent, Session
 from pacabench.sandbox.pool import SessionPool
 
@@ -267,10 +268,12 @@ def _without_answer(facts: _Facts, timeout_s: float) -> tuple[Outcome, str]:
             Outcome.AGENT_ERROR,
             f"the agent exited with code {end.exit_code} and no answer{_last_words(end)}",
         )
-    return (
-        Outcome.INVALID_OUTPUT,
-        'the agent ended without a line of the form {"output": ...} on stdout',
-    )
+    error = 'the agent ended without a line of the form {"output": ...} on stdout'
+    if reply.cut:
+        error += (
+            f"; one of its lines was cut at {MAX_LINE_BYTES // 1024**2} MiB, the most it can have"
+        )
+    return Outcome.INVALID_OUTPUT, error
 
 
 def _timed_out(facts: _Facts, timeout_s: float) -> tuple[Outcome, str]:

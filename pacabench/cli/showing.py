@@ -7,6 +7,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from pacabench.cli.exit import say_warning
 from pacabench.cli.options import AsJson, Config, RunsDir, ScoresName
 from pacabench.cli.output import plain_json, result_console, write_bytes, write_result
 from pacabench.cli.runs import find, locate_runs, view_run
@@ -90,12 +91,12 @@ def _show_case(record: RunRecord, case_id: str, *, calls: bool, as_json: bool) -
         shown["cases"] = found
         if calls:
             ids = {metered.call.call_id for it in histories for metered in it.calls}
-            shown["bodies"] = read_bodies(record.run_dir, ids)
+            shown["bodies"] = read_bodies(record.run_dir, ids, say_warning)
         _write_json(shown)
         return
     result_console().print(case_detail(histories))
     if calls:
-        for part in said_in(record, histories):
+        for part in said_in(record, histories, say_warning):
             result_console().print(part)
     _mark()
 

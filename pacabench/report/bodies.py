@@ -1,6 +1,6 @@
 """What was said in the LLM calls of a case: ``show --case ID --calls``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.rule import Rule
@@ -17,14 +17,18 @@ _SHOWN_CHARS = 20_000
 _NONE_KEPT = "what was said in calls was not kept: set `config.proxy.capture: bodies` before a run"
 
 
-def said_in(record: RunRecord, histories: Sequence[CaseHistory]) -> Iterator[RenderableType]:
+def said_in(
+    record: RunRecord, histories: Sequence[CaseHistory], warn: Callable[[str], None]
+) -> Iterator[RenderableType]:
     """Each call's request and reply, escaped, and what of them is missing.
+
+    ``warn`` is told of an end of the file that cannot be read.
 
     Raises:
         JournalError: the run's bodies cannot be read.
     """
     calls = [metered.call for history in histories for metered in history.calls]
-    kept = read_bodies(record.run_dir, {call.call_id for call in calls})
+    kept = read_bodies(record.run_dir, {call.call_id for call in calls}, warn)
     if kept is None:
         yield Text(_NONE_KEPT, style="yellow")
         return

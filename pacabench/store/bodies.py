@@ -4,7 +4,7 @@ It is there for people to look at, and counts for nothing: no result waits for i
 """
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -105,8 +105,12 @@ def _repair(path: Path) -> list[str]:
     return [*damage, *repair(lines)]
 
 
-def read_bodies(run_dir: Path, call_ids: Collection[str]) -> dict[str, CallBodies] | None:
+def read_bodies(
+    run_dir: Path, call_ids: Collection[str], warn: Callable[[str], None] = lambda _: None
+) -> dict[str, CallBodies] | None:
     """What was kept of these calls, by their ids; None where the run keeps no bodies.
+
+    ``warn`` is told of an end that cannot be read.
 
     Raises:
         JournalError: the file is damaged or cannot be read.
@@ -116,7 +120,13 @@ def read_bodies(run_dir: Path, call_ids: Collection[str]) -> dict[str, CallBodie
         return None
     decode = _decoder().decode
     reader = JournalReader(path, lambda line: decode(line).bodies)
-    return {bodies.call_id: bodies for _, bodies in reader if bodies.call_id in call_ids}
+    found = {bodies.call_id: bodies for _, bodies in reader if bodies.call_id in call_ids}
+    if reader.size > reader.end:
+        warn(
+            f"{path} cannot be read after line {reader.whole_lines}: it is being written, torn or "
+            "damaged. What was said in later calls is not shown."
+        )
+    return found
 
 
 @cache

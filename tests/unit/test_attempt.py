@@ -27,6 +27,7 @@ from pacabench.model import (
     PlannedAttempt,
     new_attempt_id,
 )
+from pacabench.protocol import MAX_LINE_BYTES
 from pacabench.sandbox.base import SandboxAgent
 from pacabench.sandbox.pool import SessionPool
 from pacabench.testing import Act, FakeSandbox, ScriptedAgent, fake_call
@@ -139,6 +140,11 @@ OUTCOMES: dict[str, tuple[Act, Outcome, str | None]] = {
         Act(stdout=b"\xff\xfe\x00 answer: B\n", exit_code=0),
         Outcome.INVALID_OUTPUT,
         "without a line",
+    ),
+    "an answer that is too long": (
+        Act(stdout=b'{"output": "' + b"x" * MAX_LINE_BYTES + b'"}\n', exit_code=0),
+        Outcome.INVALID_OUTPUT,
+        "one of its lines was cut at 32 MiB",
     ),
     "too much memory": (
         Act(signal=9, out_of_memory=True),

@@ -64,6 +64,11 @@ def test_what_is_cut_off_is_kept_and_said(tmp_path: Path, line: int, notes: list
     lines = (tmp_path / BODIES).read_bytes().splitlines(keepends=True)
     lines[line - 1] = lines[line - 1].replace(b"c", b"C")
     (tmp_path / BODIES).write_bytes(b"".join(lines))
+    warned: list[str] = []
+    found = read_bodies(tmp_path, {"c1", "c2", "c3"}, warned.append) if line > 1 else {}
+    assert found is not None
+    assert sorted(found) == ["c1"][: line - 1]
+    assert ["after line 1" in text for text in warned] == [True][: line - 1]
     told: list[Event] = []
     with Capture(tmp_path, told.append):
         pass

@@ -38,6 +38,10 @@ _STATEMENT = re.compile(
 )
 _NEGATION = re.compile(r"(?:\bnot|n't|\bnever|\bneither|\bnor|\bisn\u2019t)\W{0,3}$", re.IGNORECASE)
 _NEAR = 24
+_SEVERAL = "several"
+_LIST = 400
+"""Characters in which a list of options goes on."""
+_JOINT = re.compile(r"[,/&+]|\b(?:and|or)\b", re.IGNORECASE)
 
 
 class ChoiceReader:
@@ -50,6 +54,16 @@ class ChoiceReader:
         self._marked = re.compile(rf"(?<!\w)(?:\(({letters})\)|\*\*\(?({letters})[).:]?\*\*)(?!\w)")
         self._label = re.compile(rf"[\s*_`>#-]*(?:\(({letters})\)|({letters})[).:])(?=[\s*_]|$)")
         self._bare = re.compile(rf"(?<![\w'\u2019+-])({letters})(?![\w'\u2019+-])")
+        one = rf"(?:(?i:option|choice) )?(?:\((?i:{letters})\)|(?:{letters})(?![\w'\u2019]))"
+        # Possessive, and no two in a row that take the same: nothing is tried twice.
+        word, comma = r"(?:, ?+)?+\b(?i:and|or)\b", r"[,/&+]"
+        opened, closed = r"[ *_\"'`$]*+", r"[ *_\"'`$)\]}]*+"
+        more = rf"(?:{closed}(?:{word}|{comma}){opened}{one})*"
+        self._others = re.compile(
+            rf"{closed}(?:{word}{opened}{one}{more}{closed}(?:$|[.,;!?])"
+            rf"|{comma}{opened}{one}{more}{closed}(?:$|[.;!?]))"
+        )
+        self._alone = re.compile(rf"(?<!\w)({letters})(?![\w'\u2019])", re.IGNORECASE)
         self._said = re.compile(
             rf"[\s*_`\"'$({{\[<\u201c]*({letters})(?![\w'\u2019])", re.IGNORECASE
         )
@@ -82,20 +96,30 @@ class ChoiceReader:
         return ((label, text) for label, text in self._options.texts.items() if text)
 
     def _statement(self, text: str) -> str | None:
-        """The last statement decides; one that names no option says nothing."""
+        """The last statement decides; one that names no option says nothing.
+
+        One that names several takes back what was said before: it settles for none.
+        """
         found: str | None = None
         for match in _STATEMENT.finditer(text):
             named = self._named_at(text, match.end())
-            found = named if named is not None else found
+            found = None if named == _SEVERAL else named or found
         return found
 
     def _named_at(self, text: str, place: int) -> str | None:
+        """The label of the option that a statement names; of more than one, ``_SEVERAL``."""
         rest = text[place : place + 400]
         while (latex := _LATEX.match(rest.lstrip(_MARKS))) is not None:
             rest = rest.lstrip(_MARKS)[latex.end() :]
         match = self._said.match(rest)
-        if match is not None and self._is_letter(match[1], rest, match.end(), match.start(1)):
-            return self._labels[match[1].upper()]
+        # Ignoring case, `re` takes the sign of Kelvin for a K; it is no label.
+        label = self._labels.get(match[1].upper()) if match is not None else None
+        if (
+            match is not None
+            and label is not None
+            and self._is_letter(match[1], rest, match.end(), match.start(1))
+        ):
+            return _SEVERAL if self._names_others(label, rest[match.end() :]) else label
         sentence = re.split(r"[.!?](?:\s|$)|\n", rest, maxsplit=1)[0]
         return self._only_text(sentence)
 
@@ -110,13 +134,32 @@ class ChoiceReader:
             return said.isupper()
         return said.isupper() and said not in _WORDS and after[:1].isspace()
 
+    def _names_others(self, label: str, after: str) -> bool:
+        """Whether a list of options goes on with others than ``label``: ``A or B``, ``A, B``."""
+        after = after.partition("\n")[0][:_LIST]
+        if _JOINT.search(after) is None:
+            return False
+        for name, text in self._texts():  # "(A) Paris or (B) Lyon" is "(A) or (B)"
+            spelt = rf"(?<!\w)\(?{re.escape(name)}[).:]*[ \t*_-]*{re.escape(text)}(?!\w)"
+            after = re.sub(spelt, rf"({name})".replace("\\", r"\\"), after)
+        own = re.escape(self._options.texts[label])
+        if own and (spoken := re.match(rf"[).:]*[ \t*_-]*{own}(?!\w)", after)):
+            after = after[spoken.end() :]
+        others = self._others.match(after)
+        named = self._alone.findall(others[0]) if others is not None else []
+        return any(self._labels.get(name.upper(), label) != label for name in named)
+
     def _line_label(self, text: str) -> str | None:
         """Of the first and of the last line; where both have one and differ, of none."""
         lines = [line for line in text.splitlines() if line.strip()]
         ends = dict.fromkeys((lines[0], lines[-1])) if lines else {}
-        labels = {
-            line: match[1] or match[2] for line in lines if (match := self._label.match(line))
-        }
+        begun = {line: match for line in lines if (match := self._label.match(line))}
+        labels = {line: match[1] or match[2] for line, match in begun.items()}
+        for line in ends:
+            if line in begun and self._names_others(
+                self._labels[labels[line]], line[begun[line].end() :]
+            ):
+                return None
         found = {self._labels[labels[line]] for line in ends if line in labels}
         marked = {match[1] or match[2] for match in self._marked.finditer(text)}
         return found.pop() if len(found) == 1 and len(marked.union(labels.values())) == 1 else None
@@ -128,7 +171,10 @@ class ChoiceReader:
         def alone(match: re.Match[str]) -> bool:
             if match[1] not in _WORDS:
                 return True
-            return re.match(rf"\s*(?:$|[.,:;!?)\n])|\s+{_REASON}", text[match.end() :]) is not None
+            return (
+                re.match(rf"\s*(?:$|[.,:;!?)/\n])|\*\*|\s+{_REASON}", text[match.end() :])
+                is not None
+            )
 
         return self._only((match for match in self._bare.finditer(text) if alone(match)), text)
 

@@ -78,7 +78,7 @@ def _expected(expected: JSON) -> JSON:
 
 
 def json_in(text: str) -> JSON:
-    """The JSON value that ``text`` is, or that its last fenced block is.
+    """The JSON value that ``text`` is, or else the one that its last fenced block is.
 
     Raises:
         ValueError: it is no JSON. NaN, a key that stands twice (which of the values is meant?),
@@ -86,13 +86,51 @@ def json_in(text: str) -> JSON:
     """
     bare = text.strip()
     pieces = bare.split(_FENCE)
-    if len(pieces) >= 3:  # noqa: PLR2004 - before, inside, after
-        inside = pieces[-2] if len(pieces) % 2 else pieces[-1]
-        first, _, rest = inside.partition("\n")
-        bare = rest if first.strip().isalnum() or not first.strip() else inside
+    if len(pieces) < 3:  # noqa: PLR2004 - before, inside, after
+        return _value(bare)
     try:
-        orjson.loads(bare)  # bounds the nesting
-        return json.loads(bare, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+        return _value(bare)  # a fence may stand in a string of it
+    except ValueError:
+        return _value(_fenced(bare, pieces))
+
+
+def _fenced(text: str, pieces: list[str]) -> str:
+    """The last fenced block of ``text``, which the fences part into ``pieces``."""
+    block = _block_of_lines(text)
+    if block is not None:
+        return block
+    inside = pieces[-2] if len(pieces) % 2 else pieces[-1]
+    first, line_end, rest = inside.partition("\n")
+    named = line_end and (first.strip().isalnum() or not first.strip())
+    return rest if named else inside
+
+
+def _block_of_lines(text: str) -> str | None:
+    """The last block whose fences begin lines; None where they do not come in pairs.
+
+    A fence within a line ends no block: it stands in a string of the JSON.
+    """
+    block: str | None = None
+    inside: list[str] | None = None
+    for line in text.splitlines():
+        bare = line.strip()
+        if inside is None:
+            begins, _, rest = bare.partition(_FENCE)
+            if rest.endswith(_FENCE) and not begins:
+                block = rest.removesuffix(_FENCE)
+            elif bare.startswith(_FENCE):
+                inside = []
+        elif bare == _FENCE:
+            block, inside = "\n".join(inside), None
+        else:
+            inside.append(line)
+    return block if inside is None else None
+
+
+def _value(text: str) -> JSON:
+    try:
+        orjson.loads(text)  # bounds the nesting
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -1,6 +1,7 @@
 """A JSON Schema that meets answers: its patterns have an end, and nothing is fetched for it."""
 
 from collections.abc import Iterator, Mapping
+from decimal import Context, localcontext
 from typing import Any
 
 import orjson
@@ -12,12 +13,15 @@ from referencing.exceptions import Unresolvable
 
 from pacabench.config.patterns import compile_pattern
 from pacabench.errors import EvaluatorError
+from pacabench.evaluators.decimals import from_json
 from pacabench.evaluators.matching import last_match
 from pacabench.evaluators.text import excerpt
 from pacabench.model import JSON
 
 _SHOWN = 200
 _EXACT = 2**53
+_EXACT_DIVISION = Context(prec=10_000)
+"""Room for the longest integer that Python reads, 4300 digits, over the smallest of floats."""
 
 
 def _pattern(
@@ -67,6 +71,17 @@ def _unique_items(
             yield ValidationError("an entry of the list stands twice")
 
 
+def _multiple_of(
+    _validator: Any, divisor: float, instance: JSON, _schema: Mapping[str, Any]
+) -> Iterator[ValidationError]:
+    """The package's own divides in binary, where 19.99 is no multiple of 0.01."""
+    if isinstance(instance, bool) or not isinstance(instance, int | float):
+        return
+    with localcontext(_EXACT_DIVISION):
+        if from_json(instance) % from_json(divisor):
+            yield ValidationError(f"{excerpt(str(instance), 80)} is not a multiple of {divisor}")
+
+
 def _plain(value: JSON) -> JSON:
     """``value`` with one spelling for each number: JSON Schema's 1.0 is 1."""
     if isinstance(value, dict):
@@ -85,6 +100,7 @@ _Validator = extend(  # type: ignore[no-untyped-call] # its stubs leave it bare
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties,
         "uniqueItems": _unique_items,
+        "multipleOf": _multiple_of,
     },
 )
 

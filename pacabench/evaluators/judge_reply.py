@@ -9,11 +9,20 @@ from pacabench.model import JSON
 
 MAX_CHARACTERS = 200_000
 _MOST_OBJECTS = 200
-_DECODER = json.JSONDecoder()
 
 
 class UnusableReplyError(ValueError):
     """The reply is no verdict; says why."""
+
+
+def _said_once(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    said = dict(pairs)
+    if len(said) != len(pairs):
+        raise ValueError("a key stands twice: which of its values is meant?")
+    return said
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_said_once)
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,29 @@ class TestParquet:
             "d.parquet:row 2: column 'image' holds bytes, which JSON cannot say"
         )
 
+    @pytest.mark.parametrize(
+        "column",
+        [
+            pa.array([0, 1], pa.timestamp("ns")),
+            pa.array([0, 2**62], pa.timestamp("us")),
+            pa.array([0, 2**31 - 1], pa.date32()),
+            pa.array([b"ok", b"\xff\xfe"]).view(pa.string()),
+        ],
+        ids=["nanoseconds", "past the year 9999", "a day past it", "no UTF-8"],
+    )
+    def test_a_value_that_python_cannot_hold_makes_its_row_bad(
+        self, open_set: Open, project: Path, column: Any
+    ) -> None:
+        table = pa.table({"input": ["a", "b"], "odd": column})
+        pq.write_table(table, project / "d.parquet")
+        (_, line, *_) = problems(open_set, "d.parquet")
+        assert line.startswith("d.parquet:row 2: column 'odd' holds what cannot be read: ")
+
+    def test_a_column_that_stands_twice_is_refused(self, open_set: Open, project: Path) -> None:
+        columns = [pa.array(["a"]), pa.array(["b"])]
+        pq.write_table(pa.Table.from_arrays(columns, ["input", "input"]), project / "d.parquet")
+        assert "the column 'input' stands twice" in problems(open_set, "d.parquet")[1]
+
     def test_a_broken_file_is_named(self, open_set: Open, project: Path) -> None:
         (project / "d.parquet").write_bytes(b"PAR1 and then nothing")
         assert "cannot be read as Parquet" in problems(open_set, "d.parquet")[1]

@@ -62,3 +62,20 @@ def test_a_schema_that_never_ends_is_the_evaluators_failure() -> None:
         SchemaCheck({"$ref": "#"}).problem(1)
     with pytest.raises(EvaluatorError, match="cannot be used"):
         SchemaCheck({"$ref": "#/$defs/missing"}).problem(1)
+
+
+@pytest.mark.parametrize(
+    ("divisor", "value", "fits"),
+    [
+        (0.01, 19.99, True),
+        (0.01, 19.995, False),
+        (0.1, 1e308, True),
+        pytest.param(0.5, 10**4000, True, id="a long multiple"),
+        pytest.param(2, 10**400 + 1, False, id="a long odd number"),
+        (3, 9.0, True),
+        (2, True, True),
+        (2, "3", True),
+    ],
+)
+def test_multiples_are_those_of_decimal_numbers(divisor: float, value: Any, fits: bool) -> None:
+    assert (SchemaCheck({"multipleOf": divisor}).problem(value) is None) == fits

@@ -142,3 +142,67 @@ def test_the_longest_hostile_text_is_read_in_seconds(piece: str) -> None:
     began = time.process_time()
     ChoiceReader(Options({**FOUR, "I": "option x"})).read(text)
     assert time.process_time() - began < 5
+
+
+PLACES = Options({"A": "Paris", "B": "Lyon", "C": "New York", "D": "York"})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The answer is A or B",
+        "The answer is A, B",
+        "The answer is A/B",
+        "The answer is (A) and (B).",
+        "The answer is (A) Paris or (B) Lyon.",
+        "The answer is **A** or **B**",
+        "The answer is B, C, or D.",
+        "Answer: B or C, I think",
+        "the answer is (b) or (c)",
+        "The answer is option B or option C",
+        "The answer is B. Or the answer is A or C.",
+        "A) Paris or B) Lyon",
+    ],
+)
+def test_a_statement_that_names_several_settles_for_none(answer: str) -> None:
+    assert ChoiceReader(PLACES).read(answer)[0] is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The answer is B, C is wrong.",
+        "The answer is B, C and D are wrong.",
+        "The answer is B, not C.",
+        "The answer is B and a dog.",
+        "The answer is B or B.",
+        "The answer is A or C. No: the answer is B.",
+        "The answer is A or B.\n\n**B**",
+        "B) Lyon, A) Paris is wrong",
+    ],
+)
+def test_what_else_is_said_of_options_takes_nothing_back(answer: str) -> None:
+    assert ChoiceReader(PLACES).read(answer)[0] == "B"
+
+
+@pytest.mark.parametrize(
+    "answer", ["The answer is A" + " or A" * 20_000 + " x", "The answer is A, B" * 5_000]
+)
+def test_a_list_without_an_end_is_read_in_time(answer: str) -> None:
+    began = time.process_time()
+    ChoiceReader(PLACES).read(answer)
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("The answer is \u212a", None),
+        ("The answer is B or (\u212a)", "B"),
+        ("The answer is (\u0130)", None),
+        ("The answer is \\1 or B", None),
+    ],
+)
+def test_letters_that_only_look_like_labels_are_none(answer: str, label: str | None) -> None:
+    options = Options({**dict.fromkeys("ABIKS", ""), "\\1": "text"})
+    assert ChoiceReader(options).read(answer)[0] == label

@@ -1,6 +1,7 @@
 """JSON of a data set: strict, because what is read here is what every agent is asked."""
 
 import json
+from math import isinf
 from typing import Any, NoReturn
 
 import orjson
@@ -49,7 +50,14 @@ def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-DECODER = json.JSONDecoder(parse_constant=_constant)
+def _float(text: str) -> float:
+    value = float(text)
+    if isinf(value):
+        raise ValueError(f"the number {text[:80]} is too large for a float")
+    return value
+
+
+DECODER = json.JSONDecoder(parse_constant=_constant, parse_float=_float)
 """Python's own reader, for where positions or exact integers are needed."""
 
 

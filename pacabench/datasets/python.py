@@ -1,5 +1,6 @@
 """``python:module:function``: rows that the user's own code makes. Trusted."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,20 @@ class PythonPart:
             values: Any = self._function()
             for value in values:
                 number += 1
-                yield row_of(dict(value) if hasattr(value, "keys") else value, 0, number)
+                row = dict(value) if hasattr(value, "keys") else value
+                yield row_of(_finite(row), 0, number)
         except Exception as error:  # whatever a user's function raises
             text = f"{type(error).__name__}: {error}"[:500]
             raise BrokenFileError(f"failed after {number} rows: {text}") from error
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with null for numbers that are none, as with Parquet: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def open_python(reference: str, split: str | None, place: Place) -> Source:

@@ -170,6 +170,7 @@ class TestJsonFiles:
             ("5", "d.json:1: not JSON: '[' expected, found '5'"),
             ("", "d.json:1: not JSON: '[' expected, found the end"),
             ('[{"input": NaN}]', "d.json:1: in the row that begins here: NaN is no JSON"),
+            ('[{"input": -1e400}]', "d.json:1: in the row that begins here: the number -1e400 is"),
             ("[" * 100_000, "d.json:1: nested too deeply"),
             ('[{"input": "\\ud800"}]', "d.json:1 (row 1): text with half a character"),
             ('{"test": [{"input": 1}, x]}', "d.json:1: not JSON: Expecting value"),

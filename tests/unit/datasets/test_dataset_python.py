@@ -22,6 +22,16 @@ def test_yields_rows_one_at_a_time(open_set: Open, tmp_path: Path) -> None:
     assert [case.where for case in dataset.cases] == ["rows:make:row 2"]
 
 
+def test_a_number_that_is_none_is_null_and_no_question(open_set: Open, tmp_path: Path) -> None:
+    row = "'expected': float('nan'), 'v': [float('inf'), 1.5]"
+    write(tmp_path, f"    yield {{'input': 'q', {row}}}")
+    (case,) = open_set("python:rows:make").cases
+    assert (case.expected, case.metadata) == (None, {"v": [None, 1.5]})
+    write(tmp_path, "    yield {'input': float('inf')}")
+    with pytest.raises(DatasetError, match=r"column 'input' \(input_map.input\) is null"):
+        open_set("python:rows:make")
+
+
 @pytest.mark.parametrize(
     ("body", "problem"),
     [

@@ -20,6 +20,7 @@ from pacabench.report.comparison import (
 )
 from pacabench.report.versus import comparison_view
 from pacabench.report.view import RunView
+from pacabench.stats.comparison import Comparison
 
 _TWO = 2
 
@@ -135,11 +136,18 @@ def _pairs_in(
 
 def _gate(found: RunComparison) -> ExitCode:
     """A gate that does not see every case does not open."""
-    worse = ", ".join(f"{row.agent_b} on {row.dataset}" for row in found.regressions)
+    worse = ", ".join(f"{row.agent_b} on {_where(row)}" for row in found.regressions)
     if worse:
-        say_error(f"--fail-on-regression: worse than before: {worse}")
+        tests = len(found.rows) + len(found.pools)
+        of_many = f" ({len(found.regressions)} of {tests} tests, each at 5%)" if tests > 1 else ""
+        say_error(f"--fail-on-regression: worse than before: {worse}{of_many}")
         return ExitCode.GATE
     if not found.is_whole:
         say_error("--fail-on-regression: not every case was judged, so a regression may be hidden")
         return ExitCode.INFRASTRUCTURE
     return ExitCode.DONE
+
+
+def _where(row: Comparison) -> str:
+    several = len(row.datasets) > 1
+    return f"all {len(row.datasets)} data sets" if several else row.datasets[0]

@@ -1,6 +1,6 @@
 """Two runs side by side: what can be compared, the figures, and what to know about them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from pacabench.config.canonical import differences
 from pacabench.errors import UsageError
 from pacabench.report.view import RunView
 from pacabench.report.wording import cases_of, dangers_of
-from pacabench.stats.comparison import Comparison, Side, compare_sides, sides_of
+from pacabench.stats.comparison import Comparison, Pairs, Side, compare_pairs, pair_sides, sides_of
 from pacabench.stats.intervals import Interval
 from pacabench.stats.paired import Ratio
 
@@ -26,6 +26,8 @@ class RunComparison:
     b: RunView
     rows: Sequence[Comparison]
     """One per pair of agents and data set that have cases in common."""
+    pools: Sequence[Comparison]
+    """One per pair of agents with cases in common in several data sets: all these together."""
     warnings: Sequence[str]
     differences: Sequence[str]
     """What is not the same in the two configurations, a line each."""
@@ -34,8 +36,8 @@ class RunComparison:
 
     @property
     def regressions(self) -> list[Comparison]:
-        """Where B is worse, and that is decided."""
-        return [row for row in self.rows if row.is_regression]
+        """Where B is worse, and that is decided: on a data set, or over all of them."""
+        return [row for row in (*self.rows, *self.pools) if row.is_regression]
 
 
 def compare_runs(
@@ -46,16 +48,18 @@ def compare_runs(
     *,
     allow_different_data: bool = False,
 ) -> RunComparison:
-    """Pair the cases of each pair of ``agents`` (A's, B's), data set by data set.
+    """Pair the cases of each pair of ``agents`` (A's, B's): by data set, and all sets together.
 
     Raises:
         UsageError: a data set is not the same in both, or there is nothing to compare.
     """
+    agents = list(dict.fromkeys(agents))
     common = _common_datasets(a, b, datasets)
     changed = [name for name in common if _hash(a, name) != _hash(b, name)]
     if changed and not allow_different_data:
         raise UsageError(_refusal(a, b, changed))
     rows: list[Comparison] = []
+    pools = {pair: Pairs() for pair in agents}
     warnings = [*_warnings(a, b, common), *_incomplete(a, b, agents, common)]
     for dataset in common:
         for pair in agents:
@@ -70,13 +74,22 @@ def compare_runs(
                     f"`{pair[1]}` are matched by their id; {cases_of(left_out)} with another "
                     "expected answer left out. Questions that changed cannot be told."
                 )
-            if (row := compare_sides(pair, dataset, *sides)) is not None:
+            pairs = pair_sides(dataset, *sides)
+            if (row := compare_pairs(pair, pairs)) is not None:
                 rows.append(row)
+                pools[pair].extend(pairs)
     if not rows:
         raise UsageError(
             f"runs {a.record.run_id} and {b.record.run_id} have no judged case in common."
         )
-    return RunComparison(a, b, rows, warnings, _differences(a, b), _is_whole(a, b, agents, common))
+    is_whole = _is_whole(a, b, agents, common)
+    return RunComparison(a, b, rows, _pooled(pools), warnings, _differences(a, b), is_whole)
+
+
+def _pooled(pools: Mapping[tuple[str, str], Pairs]) -> list[Comparison]:
+    several = {agents: pool for agents, pool in pools.items() if len(pool.datasets) > 1}
+    found = [compare_pairs(agents, pool) for agents, pool in several.items()]
+    return [row for row in found if row is not None]
 
 
 def agents_in(view: RunView) -> list[str]:
@@ -217,6 +230,7 @@ def export_comparison(comparison: RunComparison) -> dict[str, Any]:
         "warnings": list(comparison.warnings),
         "differences": list(comparison.differences),
         "comparisons": [_row(row) for row in comparison.rows],
+        "pooled": [_pool(row) for row in comparison.pools],
     }
 
 
@@ -232,11 +246,31 @@ def _run(view: RunView) -> dict[str, Any]:
 
 
 def _row(row: Comparison) -> dict[str, Any]:
-    table = row.table
     return {
         "agent_a": row.agent_a,
         "agent_b": row.agent_b,
-        "dataset": row.dataset,
+        "dataset": row.datasets[0],
+        **_figures(row),
+        "to_passed": [case_id for _, case_id in row.to_passed],
+        "to_failed": [case_id for _, case_id in row.to_failed],
+    }
+
+
+def _pool(row: Comparison) -> dict[str, Any]:
+    """A case's id is unique in its data set only."""
+    return {
+        "agent_a": row.agent_a,
+        "agent_b": row.agent_b,
+        "datasets": list(row.datasets),
+        **_figures(row),
+        "to_passed": [{"dataset": name, "case_id": case_id} for name, case_id in row.to_passed],
+        "to_failed": [{"dataset": name, "case_id": case_id} for name, case_id in row.to_failed],
+    }
+
+
+def _figures(row: Comparison) -> dict[str, Any]:
+    table = row.table
+    return {
         "pairs": row.pairs,
         "only_a": row.only_a,
         "only_b": row.only_b,
@@ -256,8 +290,6 @@ def _row(row: Comparison) -> dict[str, Any]:
         }
         if table
         else None,
-        "to_passed": list(row.to_passed),
-        "to_failed": list(row.to_failed),
         "score_a": row.score_a,
         "score_b": row.score_b,
         "score_difference_ci95": _bounds(row.score_difference),

@@ -27,7 +27,7 @@ _TESTS = {
 
 def comparison_view(comparison: RunComparison, *, limit: int | None) -> RenderableType:
     """Both runs, a row per comparison, the cases that flipped, what differs, what to know."""
-    rows = [_row(row) for row in comparison.rows]
+    rows = [_row(row) for row in (*comparison.rows, *comparison.pools)]
     return Group(
         _headline(comparison),
         FittingTable(_COLUMNS, rows, extras=_EXTRAS, left=2, name_room=24),
@@ -44,8 +44,10 @@ def _headline(comparison: RunComparison) -> Text:
         line.append(printable(manifest.run_id), style="bold")
         line.append(f"  {view.record.status}  {printable(manifest.name)}")
         line.append(f", started {printable(manifest.started)}\n")
-    tests = dict.fromkeys(_TESTS[row.test] for row in comparison.rows)
+    tests = dict.fromkeys(_TESTS[row.test] for row in (*comparison.rows, *comparison.pools))
     line.append(f"Paired by case; p by {' and '.join(tests)}.\n")
+    if comparison.pools:
+        line.append("all: the pairs of these data sets together, each case counting alike.\n")
     return line
 
 
@@ -54,7 +56,7 @@ def _row(row: Comparison) -> list[Text]:
     table = row.table
     return [
         name_text(agent),
-        name_text(row.dataset),
+        _dataset(row),
         Text(count(row.pairs)),
         Text(percent(row.accuracy_a)),
         Text(percent(row.accuracy_b)),
@@ -68,6 +70,13 @@ def _row(row: Comparison) -> list[Text]:
         Text(_ratio(row.latency)),
         _verdict(row),
     ]
+
+
+def _dataset(row: Comparison) -> Text:
+    """The data set of a row; of a pool, how many there are."""
+    if len(row.datasets) > 1:
+        return Text(f"all ({len(row.datasets)})", "bold")
+    return name_text(row.datasets[0])
 
 
 def _points(difference: float) -> str:
@@ -105,8 +114,8 @@ def _flips(rows: Sequence[Comparison], limit: int | None) -> Iterator[Text]:
                 continue
             line = Text("\n")
             line.append(f"{cases_of(len(names))} {what}", style=style)
-            line.append(f" ({printable(row.agent_b, 60)}, {printable(row.dataset, 60)}): ")
-            line.append(", ".join(printable(name, 60) for name in names[:limit]))
+            line.append(f" ({printable(row.agent_b, 60)}, {printable(row.datasets[0], 60)}): ")
+            line.append(", ".join(printable(name, 60) for _, name in names[:limit]))
             if limit is not None and len(names) > limit:
                 line.append(f" and {len(names) - limit:,} more")
             yield line

@@ -1,7 +1,12 @@
-"""Two agents on the same cases: paired by case, each case with all its judged epochs."""
+"""Two agents on the same cases: paired by case, each case with all its judged epochs.
 
+The pairs of several data sets can be put together, each pair counting alike: a difference that no
+small data set decides may be plain over all of them.
+"""
+
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import fsum
 from typing import Literal
 
@@ -24,11 +29,12 @@ Test = Literal["mcnemar_exact", "sign_flip"]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Agent A and agent B on one data set. Differences are B's less A's."""
+    """Agent A and agent B on a data set, or on several together. Differences are B's less A's."""
 
     agent_a: str
     agent_b: str
-    dataset: str
+    datasets: Sequence[str]
+    """One; in a pool, all whose pairs are in it."""
     pairs: int
     """Cases that were judged on both sides."""
     only_a: int
@@ -43,10 +49,10 @@ class Comparison:
     p_value: float
     table: Table | None
     """None where a case has several epochs."""
-    to_passed: Sequence[str]
-    """Cases that B has right more often than A."""
-    to_failed: Sequence[str]
-    """Cases that A has right more often than B."""
+    to_passed: Sequence[tuple[str, str]]
+    """Data sets and ids of the cases that B has right more often than A."""
+    to_failed: Sequence[tuple[str, str]]
+    """Of those that A has right more often than B."""
     score_a: float | None
     """Mean score, over the pairs in which both have one."""
     score_b: float | None
@@ -105,55 +111,125 @@ def sides_of(cases: Mapping[CaseKey, CaseFigures], agent: str, dataset: str) -> 
     return {case_id: _side_of(epochs) for case_id, epochs in judged.items()}
 
 
-def compare_sides(
-    agents: tuple[str, str], dataset: str, a: Mapping[str, Side], b: Mapping[str, Side]
-) -> Comparison | None:
+@dataclass(slots=True)
+class Column:
+    """One figure of many pairs, 16 bytes each."""
+
+    a: "array[float]" = field(default_factory=lambda: array("d"))
+    b: "array[float]" = field(default_factory=lambda: array("d"))
+
+    def add(self, a: float | None, b: float | None) -> None:
+        """Take a pair, if both are known."""
+        if a is not None and b is not None:
+            self.a.append(a)
+            self.b.append(b)
+
+    def extend(self, other: "Column") -> None:
+        """Take all pairs of ``other``."""
+        self.a.extend(other.a)
+        self.b.extend(other.b)
+
+    def rows(self) -> list[tuple[float, float]]:
+        """A's and B's, pair by pair."""
+        return list(zip(self.a, self.b, strict=True))
+
+    def moved(self) -> list[float]:
+        """B's less A's, pair by pair."""
+        return [b - a for a, b in zip(self.a, self.b, strict=True)]
+
+
+@dataclass(slots=True)
+class Pairs:
+    """What two agents made of the same cases, in columns: a pool of all data sets stays small."""
+
+    datasets: list[str] = field(default_factory=list)
+    only_a: int = 0
+    only_b: int = 0
+    is_single: bool = True
+    """Each case has one epoch on both sides."""
+    passed: Column = field(default_factory=Column)
+    score: Column = field(default_factory=Column)
+    """Shorter than ``passed`` where one side of a pair has none; so is ``cost``."""
+    cost: Column = field(default_factory=Column)
+    latency: Column = field(default_factory=Column)
+    to_passed: list[tuple[str, str]] = field(default_factory=list)
+    to_failed: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.passed.a)
+
+    def add(self, dataset: str, case_id: str, a: Side, b: Side) -> None:
+        """Take what both made of a case."""
+        self.is_single = self.is_single and a.epochs == b.epochs == 1
+        self.passed.add(a.passed, b.passed)
+        self.score.add(a.score, b.score)
+        self.cost.add(a.cost_usd, b.cost_usd)
+        self.latency.add(a.latency_ms, b.latency_ms)
+        if a.passed != b.passed:
+            flipped = self.to_passed if b.passed > a.passed else self.to_failed
+            flipped.append((dataset, case_id))
+
+    def extend(self, other: "Pairs") -> None:
+        """Take all pairs of ``other``, which are of other data sets."""
+        self.datasets += other.datasets
+        self.only_a += other.only_a
+        self.only_b += other.only_b
+        self.is_single = self.is_single and other.is_single
+        for mine, more in (
+            (self.passed, other.passed),
+            (self.score, other.score),
+            (self.cost, other.cost),
+            (self.latency, other.latency),
+        ):
+            mine.extend(more)
+        self.to_passed += other.to_passed
+        self.to_failed += other.to_failed
+
+
+def pair_sides(dataset: str, a: Mapping[str, Side], b: Mapping[str, Side]) -> Pairs:
+    """The cases that both were judged on."""
+    pairs = Pairs([dataset])
+    for case_id, side in a.items():
+        if case_id in b:
+            pairs.add(dataset, case_id, side, b[case_id])
+    pairs.only_a, pairs.only_b = len(a) - len(pairs), len(b) - len(pairs)
+    return pairs
+
+
+def compare_pairs(agents: tuple[str, str], pairs: Pairs) -> Comparison | None:
     """A against B on what both were judged on; None where that is nothing."""
-    names = [name for name in a if name in b]
-    if not names:
+    if not len(pairs):
         return None
-    pairs = [(a[name], b[name]) for name in names]
-    moved = [other.passed - one.passed for one, other in pairs]
-    single = all(one.epochs == other.epochs == 1 for one, other in pairs)
-    table = _table(pairs) if single else None
-    scores = [
-        (one.score, other.score)
-        for one, other in pairs
-        if one.score is not None and other.score is not None
-    ]
+    passed, score = pairs.passed, pairs.score
+    moved = passed.moved()
+    table = _table(passed.rows()) if pairs.is_single else None
     return Comparison(
         agent_a=agents[0],
         agent_b=agents[1],
-        dataset=dataset,
+        datasets=pairs.datasets,
         pairs=len(pairs),
-        only_a=len(a) - len(pairs),
-        only_b=len(b) - len(pairs),
-        accuracy_a=_mean([one.passed for one, _ in pairs]),
-        accuracy_b=_mean([other.passed for _, other in pairs]),
+        only_a=pairs.only_a,
+        only_b=pairs.only_b,
+        accuracy_a=_mean(passed.a),
+        accuracy_b=_mean(passed.b),
         difference=newcombe(table) if table else bootstrap_mean(moved),
         test="mcnemar_exact" if table else "sign_flip",
         p_value=mcnemar_exact(table.only_a, table.only_b) if table else sign_flip(moved),
         table=table,
-        to_passed=[name for name, by in zip(names, moved, strict=True) if by > 0],
-        to_failed=[name for name, by in zip(names, moved, strict=True) if by < 0],
-        score_a=_mean([score for score, _ in scores]) if scores else None,
-        score_b=_mean([score for _, score in scores]) if scores else None,
-        score_difference=bootstrap_mean([b - a for a, b in scores]) if scores else None,
-        cost=ratio_of_means(
-            [
-                (one.cost_usd, other.cost_usd)
-                for one, other in pairs
-                if one.cost_usd is not None and other.cost_usd is not None
-            ]
-        ),
-        latency=ratio_of_means([(one.latency_ms, other.latency_ms) for one, other in pairs]),
+        to_passed=pairs.to_passed,
+        to_failed=pairs.to_failed,
+        score_a=_mean(score.a) if score.a else None,
+        score_b=_mean(score.b) if score.b else None,
+        score_difference=bootstrap_mean(score.moved()) if score.a else None,
+        cost=ratio_of_means(pairs.cost.rows()),
+        latency=ratio_of_means(pairs.latency.rows()),
     )
 
 
-def _table(pairs: Iterable[tuple[Side, Side]]) -> Table:
+def _table(passed: Iterable[tuple[float, float]]) -> Table:
     counts = {(right_a, right_b): 0 for right_a in (True, False) for right_b in (True, False)}
-    for one, other in pairs:
-        counts[one.passed == 1, other.passed == 1] += 1
+    for a, b in passed:
+        counts[a == 1, b == 1] += 1
     return Table(
         both=counts[True, True],
         only_a=counts[True, False],

@@ -48,6 +48,36 @@ def test_figures_flips_and_gate(two: Any) -> None:
     assert two.run("compare", "new", "old", "--fail-on-regression").code == 0
 
 
+def test_a_gate_sees_what_is_worse_over_all_data_sets_only(small: Any) -> None:
+    names = ["one", "two", "three"]
+    for number, name in enumerate(names):
+        words = WORDS[4 * number : 4 * number + 4]
+        rows = ({"case_id": f"c{word[4:]}", "input": word, "expected": word} for word in words)
+        small.write(f"{name}.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+    text = (small.path / "pacabench.yaml").read_text()
+    sets = "".join(f"  - {{name: {name}, source: {name}.jsonl}}\n" for name in names)
+    small.write("pacabench.yaml", text.replace("  - {name: words, source: words.jsonl}\n", sets))
+    small.write("rules.yaml", "- {contains: nothing, reply: wrong}\n")
+    assert small.run("run", "--run-id", "old", "-q").code == 0
+    wrong = [2, 3, 5, 6, 7, 8, 9]  # seven decide it; of each data set there are three at most
+    small.write(
+        "rules.yaml", "".join(f"- {{contains: word{number}, reply: wrong}}\n" for number in wrong)
+    )
+    assert small.run("run", "--run-id", "new", "-q").code == 0
+
+    gated = small.run("compare", "old", "new", "-a", "first", "--fail-on-regression")
+    assert gated.code == 4, gated.err
+    assert "worse than before: first on all 3 data sets (1 of 4 tests, each at 5%)" in gated.err
+    assert "all (3)" in gated.out
+    found = json.loads(small.run("compare", "old", "new", "--json").out)
+    assert [row["decided"] for row in found["comparisons"]] == [False] * 6
+    for pool in found["pooled"]:
+        assert (pool["pairs"], pool["p_value"]) == (12, pytest.approx(2 / 2**7))
+    narrow = small.run("compare", "old", "new", "-d", "one", "--fail-on-regression")
+    assert narrow.code == 0, narrow.err
+    assert "all (" not in narrow.out
+
+
 def test_two_agents_of_one_run_and_names_that_are_not_there(two: Any) -> None:
     ended = two.run("compare", "new", "-a", "second,first", "--json")
     (row,) = json.loads(ended.out)["comparisons"]

@@ -75,12 +75,83 @@ class TestDataSets:
         more = fake_result(fake_key(dataset="more"))
         a = run("a", [*answers(1, 0), more], planned_cases={"agent": {"data": 1, "more": 1}})
         found = compare_runs(a, run("b", answers(1, 0)), SAME)
-        assert [row.dataset for row in found.rows] == ["data"]
+        assert [row.datasets for row in found.rows] == [["data"]]
         assert any("`more` is in one run alone" in text for text in found.warnings)
 
     def test_without_a_case_in_common_nothing_is_compared(self, run: Make) -> None:
         with pytest.raises(UsageError, match="no judged case in common"):
             compare_runs(run("a", answers(1, 0)), run("b", answers(1, 0)), [("agent", "nobody")])
+
+
+def in_sets(**cells: tuple[int, int]) -> dict[str, Any]:
+    """``run``'s results and changes: of each data set so many cases that passed and failed."""
+    results = [
+        fake_result(fake_key(f"case-{number}", dataset=dataset), outcome)
+        for dataset, (passed, failed) in cells.items()
+        for number, outcome in enumerate([Outcome.PASSED] * passed + [Outcome.FAILED] * failed)
+    ]
+    return {
+        "results": results,
+        "dataset_hashes": dict.fromkeys(cells, "sha256:1"),
+        "planned_cases": {"agent": {dataset: sum(cell) for dataset, cell in cells.items()}},
+    }
+
+
+class TestAllDataSetsTogether:
+    def found(self, run: Make, agents: Sequence[tuple[str, str]] = SAME) -> RunComparison:
+        a = run("a", **in_sets(x=(10, 0), y=(10, 0), z=(9, 1)))
+        b = run("b", **in_sets(x=(7, 3), y=(7, 3), z=(6, 4)))
+        return compare_runs(a, b, agents)
+
+    def test_are_a_regression_where_each_alone_is_none(self, run: Make) -> None:
+        found = self.found(run)
+        assert [row.is_regression for row in found.rows] == [False] * 3
+        (pool,) = found.pools
+        assert (pool.pairs, pool.p_value) == (30, pytest.approx(2 / 2**9))
+        assert found.regressions == [pool]
+
+    def test_are_compared_once_for_agents_that_are_named_twice(self, run: Make) -> None:
+        found = self.found(run, [*SAME, *SAME])
+        assert [pool.pairs for pool in found.pools] == [30]
+        assert len(found.rows) == 3
+
+    def test_are_nothing_new_where_there_is_one_with_pairs(self, run: Make) -> None:
+        a, b = run("a", **in_sets(x=(2, 0), y=(2, 0))), run("b", **in_sets(x=(2, 0), y=(0, 0)))
+        assert compare_runs(a, a, SAME, ["x"]).pools == []
+        found = compare_runs(a, b, SAME)
+        assert ([row.datasets for row in found.rows], found.pools) == ([["x"]], [])
+
+    def test_that_differ_are_refused_or_pooled_without_the_cases_that_changed(
+        self, run: Make
+    ) -> None:
+        fields = in_sets(x=(2, 0), y=(2, 0))
+        other = [fake_result(fake_key("case-1", dataset="y"), expected="43"), *fields["results"]]
+        hashes = {"x": "sha256:1", "y": "sha256:2"}
+        a = run("a", **fields)
+        b = run("b", **{**fields, "results": other[:-1], "dataset_hashes": hashes})
+        with pytest.raises(UsageError, match="did not run on the same data"):
+            compare_runs(a, b, SAME)
+        found = compare_runs(a, b, SAME, allow_different_data=True)
+        assert [row.pairs for row in (*found.rows, *found.pools)] == [2, 1, 3]
+
+    def test_are_the_last_row_of_the_table(self, run: Make, render: Callable[..., str]) -> None:
+        text = render(comparison_view(self.found(run), limit=3))
+        (row,) = [line for line in text.splitlines() if "all (3)" in line]
+        assert row.split()[:7] == ["agent", "all", "(3)", "30", "96.7%", "66.7%", "-30.0"]
+        assert "B is worse" in row
+        assert "each case counting alike" in text
+        assert text.count("got worse") == 3  # by data set, not once more
+
+    def test_stand_apart_in_the_json(self, run: Make) -> None:
+        found = orjson.loads(orjson.dumps(export_comparison(self.found(run))))
+        assert [row["dataset"] for row in found["comparisons"]] == ["x", "y", "z"]
+        (pool,) = found["pooled"]
+        assert (pool["datasets"], pool["pairs"], pool["regression"]) == (["x", "y", "z"], 30, True)
+        assert pool["table"] == {"both": 20, "only_a": 9, "only_b": 0, "neither": 1}
+        assert pool["to_failed"][3] == {"dataset": "y", "case_id": "case-7"}
+        single = found["comparisons"][0]
+        assert pool.keys() - single.keys() == {"datasets"}
+        assert single.keys() - pool.keys() == {"dataset"}
 
 
 class TestWarnings:
@@ -132,7 +203,7 @@ class TestShown:
     def test_hostile_names_are_harmless(self, hostile: RunView, render: Callable[..., str]) -> None:
         (agent,), (dataset,) = agents_in(hostile), datasets_in(hostile)
         found = compare_runs(hostile, hostile, [(agent, agent)])
-        assert found.rows[0].dataset == dataset
+        assert found.rows[0].datasets == [dataset]
         text = render(comparison_view(found, limit=None))
         assert "\x1b" not in text
         assert "\u202e" not in text

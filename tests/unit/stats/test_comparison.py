@@ -1,12 +1,19 @@
 """Two runs, paired by case: who is in a pair, what is a flip, what is a regression."""
 
 from collections.abc import Mapping
+from itertools import product
+from math import comb
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
 
 from pacabench.model import CaseKey, CaseResult, Evaluation, MeteredCall, Outcome
 from pacabench.stats import summarise
-from pacabench.stats.comparison import Comparison, compare_sides, sides_of
+from pacabench.stats.comparison import Comparison, Pairs, Side, compare_pairs, pair_sides, sides_of
+from pacabench.stats.paired import Table
 from pacabench.testing.records import fake_metered, fake_result
 
 Runs = Mapping[str, list[Outcome]]
@@ -32,7 +39,7 @@ def compared(
         sides_of(summarise(found, calls or []).cases, "agent", "data")
         for found, calls in ((a, calls_a), (b, calls_b))
     )
-    return compare_sides(("agent", "agent"), "data", of_a, of_b)
+    return compare_pairs(("agent", "agent"), pair_sides("data", of_a, of_b))
 
 
 def singles(passed: str, failed: str) -> Runs:
@@ -47,7 +54,7 @@ class TestPairs:
         assert found is not None
         assert (found.pairs, found.only_a, found.only_b) == (2, 2, 2)
         assert (found.accuracy_a, found.accuracy_b) == (0.5, 0.5)
-        assert (list(found.to_failed), list(found.to_passed)) == (["1"], ["5"])
+        assert (found.to_failed, found.to_passed) == ([("data", "1")], [("data", "5")])
 
     def test_of_other_agents_and_data_sets_are_none(self) -> None:
         cases = summarise(results(singles("1", "2"), agent="other"), []).cases
@@ -126,3 +133,119 @@ class TestScoresAndRatios:
         assert found.cost is not None
         # the case with a call of unknown price is in no ratio
         assert (found.cost.value, found.cost.pairs) == (1.0, 1)
+
+
+Answers = Mapping[str, tuple[Side, Side]]
+"""Case id to what A and B made of it."""
+AGENTS = ("agent", "agent")
+
+
+def side(passed: float, score: float | None = None, *, epochs: int = 1) -> Side:
+    return Side(epochs, passed, score, latency_ms=100.0 + passed, cost_usd=0.5)
+
+
+def answers(*cells: int, score_b: float | None = None) -> Answers:
+    """So many cases that both, A alone, B alone and neither have right."""
+    kinds = list(product((1.0, 0.0), repeat=2))
+    pairs = [kind for kind, number in zip(kinds, cells, strict=True) for _ in range(number)]
+    return {
+        f"case-{number}": (side(a, a), side(b, b if score_b is None else score_b * b))
+        for number, (a, b) in enumerate(pairs)
+    }
+
+
+def paired(dataset: str, found: Answers) -> Pairs:
+    a, b = ({name: sides[place] for name, sides in found.items()} for place in (0, 1))
+    return pair_sides(dataset, a, b)
+
+
+def pooled(*sets: Answers) -> Comparison:
+    pool = Pairs()
+    for number, found in enumerate(sets):
+        pool.extend(paired(f"set-{number}", found))
+    row = compare_pairs(AGENTS, pool)
+    assert row is not None
+    return row
+
+
+class TestPool:
+    def test_decides_what_no_data_set_decides(self) -> None:
+        sets = [answers(5, 4, 1, 0) for _ in range(4)]
+        for found in sets:
+            row = compare_pairs(AGENTS, paired("set", found))
+            assert row is not None
+            assert row.accuracy_b - row.accuracy_a == pytest.approx(-0.3)
+            assert not row.is_decided
+        pool = pooled(*sets)
+        assert (pool.pairs, pool.table) == (40, Table(both=20, only_a=16, only_b=4, neither=0))
+        assert list(pool.datasets) == ["set-0", "set-1", "set-2", "set-3"]
+        assert pool.is_regression
+
+    def test_is_tested_as_scipy_and_a_sum_of_coins_test_it(self) -> None:
+        pool = pooled(answers(5, 4, 1, 0), answers(30, 9, 3, 2), answers(0, 2, 1, 7))
+        assert pool.pairs == 64
+        assert pool.p_value == scipy_stats.binomtest(15, 20).pvalue
+        assert pool.p_value == pytest.approx(2 * sum(comb(20, few) for few in range(6)) / 2**20)
+        moved = [-1.0] * 15 + [1.0] * 5 + [0.0] * 44
+        means = scipy_stats.bootstrap(
+            (moved,), np.mean, method="percentile", rng=np.random.default_rng(7)
+        ).confidence_interval
+        # Newcombe's interval and the bootstrap are two methods for the same thing
+        assert pool.difference.low == pytest.approx(means.low, abs=0.03)
+        assert pool.difference.high == pytest.approx(means.high, abs=0.03)
+
+    def test_of_scores_is_a_bootstrap_over_all_pairs(self) -> None:
+        pool = pooled(answers(6, 4, 1, 2, score_b=0.5), answers(20, 9, 3, 2, score_b=0.75))
+        moved = [-0.5] * 6 + [-1.0] * 4 + [0.5] + [0.0] * 2
+        moved += [-0.25] * 20 + [-1.0] * 9 + [0.75] * 3 + [0.0] * 2
+        assert pool.score_a is not None
+        assert pool.score_b is not None
+        assert pool.score_b - pool.score_a == pytest.approx(float(np.mean(moved)))
+        drawn = scipy_stats.bootstrap(
+            (moved,), np.mean, method="percentile", rng=np.random.default_rng(7)
+        ).confidence_interval
+        assert pool.score_difference is not None
+        assert pool.score_difference.low == pytest.approx(drawn.low, abs=0.015)
+        assert pool.score_difference.high == pytest.approx(drawn.high, abs=0.015)
+
+    def test_keeps_cases_of_the_same_id_apart(self) -> None:
+        pool = pooled({"1": (side(1), side(0))}, {"1": (side(0), side(1))})
+        assert (pool.pairs, pool.accuracy_a, pool.accuracy_b) == (2, 0.5, 0.5)
+        assert pool.to_failed == [("set-0", "1")]
+        assert pool.to_passed == [("set-1", "1")]
+
+    def test_with_a_case_of_several_epochs_goes_by_means_per_case(self) -> None:
+        often = {f"{n}": (side(1.0, epochs=2), side(0.5, epochs=2)) for n in range(4)}
+        pool = pooled(often, answers(3, 4, 0, 0))
+        assert (pool.test, pool.table) == ("sign_flip", None)
+        assert pool.p_value == pytest.approx(2 / 2**8)
+        assert pool.accuracy_b == pytest.approx((4 * 0.5 + 3) / 11)
+
+    def test_adds_unpaired_cases_costs_and_times_up(self) -> None:
+        one = pair_sides("one", {"1": side(1), "2": side(1)}, {"1": side(1)})
+        dear = Side(1, 1.0, None, latency_ms=300.0, cost_usd=1.0)
+        unknown = Side(1, 1.0, None, latency_ms=300.0, cost_usd=None)
+        two = pair_sides(
+            "two", {"1": side(1), "2": side(1)}, {"1": dear, "2": unknown, "3": side(1)}
+        )
+        pool = Pairs()
+        for pairs in (one, two):
+            pool.extend(pairs)
+        row = compare_pairs(AGENTS, pool)
+        assert row is not None
+        assert (row.pairs, row.only_a, row.only_b) == (3, 1, 1)
+        assert row.cost is not None
+        assert (row.cost.value, row.cost.pairs) == (1.5 / 1.0, 2)
+        assert row.latency is not None
+        assert row.latency.value == pytest.approx((101 + 600) / 303)
+        assert row.score_a is None
+
+    @given(st.lists(st.tuples(*[st.integers(0, 9)] * 4).filter(any), min_size=2, max_size=4))
+    @settings(max_examples=30, deadline=None)
+    def test_lies_between_its_data_sets(self, cells: list[tuple[int, ...]]) -> None:
+        differences = [(b - a) / sum(of) for of in cells for _, a, b, _ in [of]]
+        pool = pooled(*(answers(*of) for of in cells))
+        difference = pool.accuracy_b - pool.accuracy_a
+        weighted = sum(d * sum(of) for d, of in zip(differences, cells, strict=True))
+        assert difference == pytest.approx(weighted / sum(map(sum, cells)))
+        assert min(differences) - 1e-9 <= difference <= max(differences) + 1e-9

@@ -109,16 +109,30 @@ def say_bug(error: BaseException) -> None:
 
     A traceback holds no values of variables, so no keys. The file is readable by its owner only.
     """
+    kind = type(error).__name__
+    try:
+        where = f"The traceback is in {_keep_traceback(error)}; please report it."
+    except OSError as problem:  # the disk that is full may be what the bug was about
+        told = "".join(traceback.format_exception(error))
+        where = f"The traceback could not be kept ({problem}); please report it:\n{told}"
+    say_error(
+        f"{kind}: {error}\nThis is a bug in PacaBench. {where} "
+        "Results that were finished are on disk: `pacabench resume` goes on."
+    )
+
+
+def _keep_traceback(error: BaseException) -> str:
+    """The file that it is in.
+
+    Raises:
+        OSError: there is no room for it.
+    """
     handle, path = tempfile.mkstemp(prefix="pacabench-crash-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"pacabench {__version__}, Python {platform.python_version()}, ")
         file.write(f"{platform.platform()}\n{sys.argv[1:]}\n\n")
         file.writelines(traceback.format_exception(error))
-    kind = type(error).__name__
-    say_error(
-        f"{kind}: {error}\nThis is a bug in PacaBench. The traceback is in {path}; "
-        "please report it. Results that were finished are on disk: `pacabench resume` goes on."
-    )
+    return path
 
 
 def _say(prefix: Text, message: str) -> None:

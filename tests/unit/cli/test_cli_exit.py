@@ -73,3 +73,16 @@ def test_a_bug_is_one_message_and_a_private_file_without_values(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "Traceback" in file.read_text()
     assert "sk-secret" not in file.read_text()
+
+
+def test_a_bug_whose_file_finds_no_room_is_told_whole(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    assert end_with(KeyError(9)) == ExitCode.ERROR
+    text = capsys.readouterr().err
+    assert text.startswith(
+        "error: KeyError: 9\nThis is a bug in PacaBench. The traceback could not be"
+    )
+    assert "in end_with" in text
+    assert "During handling" not in text

@@ -13,7 +13,7 @@ from pacabench.report.comparison import RunComparison
 
 
 class _Row:
-    agent_b, dataset = "agent", "data"
+    agent_b, datasets = "agent", ("data",)
 
 
 class _Found:

@@ -84,5 +84,5 @@ def test_a_bug_whose_file_finds_no_room_is_told_whole(
     assert text.startswith(
         "error: KeyError: 9\nThis is a bug in PacaBench. The traceback could not be"
     )
-    assert "in end_with" in text
+    assert "in command" in text
     assert "During handling" not in text

@@ -19,6 +19,7 @@ class _Row:
 class _Found:
     def __init__(self, regressions: list[_Row], *, whole: bool) -> None:
         self.regressions, self.is_whole = regressions, whole
+        self.rows, self.pools = regressions, ()
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ _FEW_BYTES = 16 * 1024
 _LONG_BYTES = 1024**2
 """A longer request is hashed and read in a thread, so that other calls go on meanwhile. Not at all
 times: within a single text the interpreter goes on with nothing else."""
+_OK = 200
 _T = TypeVar("_T")
 
 
@@ -267,7 +268,8 @@ class Call:
 
     def _add_reading(self, meter: Meter) -> None:
         found, draft = meter.read(), self._draft
-        if found.broken and draft.end == "complete":
+        # With any other status it is the status that tells whose fault an error is.
+        if found.broken and draft.status == _OK and draft.end == "complete":
             draft.end = "upstream_error"
         final = found.ended or draft.end == "complete"
         draft.usage, draft.usage_source = found.usage, usage_source(found.usage, final=final)

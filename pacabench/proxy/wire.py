@@ -50,7 +50,8 @@ class Reading:
     error: str | None = None
     """The provider's own error message, cut short; untrusted."""
     broken: bool = False
-    """The provider gave up inside a reply that began well (200, then an error event)."""
+    """The provider gave up inside a reply that began well: 200, then an error event, or a document
+    that is one. With another status that one decides."""
     ended: bool = True
     """The reply came to its end, so that ``usage`` is final."""
     service_tier: str | None = None

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from pacabench.proxy.excerpt import Excerpt
+from pacabench.proxy.formats.faults import gave_up
 from pacabench.proxy.formats.parsing import json_object, json_objects
 from pacabench.proxy.sse import SseSplitter, event_data
 from pacabench.proxy.wire import Reading
@@ -67,6 +68,7 @@ class DocumentMeter:
         self._left = MAX_DOCUMENT_BYTES
         self._was_read = False
         self._is_object = False
+        self._gave_up = False
 
     def feed(self, chunk: bytes) -> None:
         """Keep the bytes, up to a limit."""
@@ -81,8 +83,10 @@ class DocumentMeter:
         if not self._was_read:
             self._take()
         found = self._reader.reading()
-        # One object comes whole: an error in it is the reply, and not what broke it off.
-        return replace(found, broken=False) if self._is_object and found.broken else found
+        if self._is_object and found.broken != self._gave_up:
+            # One object comes whole: not every error in it is what broke the reply off.
+            return replace(found, broken=self._gave_up)
+        return found
 
     def said(self) -> Excerpt:
         """See :class:`~pacabench.proxy.wire.Meter`."""
@@ -100,6 +104,7 @@ class DocumentMeter:
         document = json_object(data)
         if document is not None:
             self._is_object = True
+            self._gave_up = gave_up(document)
             self._reader.take(document)
             self._reader.end()
             return

@@ -20,6 +20,7 @@ from pacabench.model import Usage
 from pacabench.proxy.additions import Addition
 from pacabench.proxy.body import RequestBody
 from pacabench.proxy.excerpt import Excerpt
+from pacabench.proxy.formats.faults import PROVIDER_GAVE_UP
 from pacabench.proxy.formats.meters import DocumentMeter, EventMeter
 from pacabench.proxy.formats.parsing import (
     error_text,
@@ -41,7 +42,6 @@ MODEL = Endpoint("models.retrieve", "GET", "/models/{model}")
 
 _MOST_CHOICES = 128
 """OpenAI's own most for ``n``."""
-_PROVIDER_GAVE_UP = frozenset({"server_error", "rate_limit_exceeded"})
 _ASKING = Addition(("stream_options", "include_usage"), value=True)
 _ASKING_FIRST = replace(_ASKING, is_new=True)
 _LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -205,6 +205,7 @@ class OpenAIReader:
         place = index if type(index) is int else 0
         if place not in self._begun and len(self._begun) < _MOST_CHOICES:
             self._begun |= {place}
+        self._error = error_text(choice.get("error")) or self._error
         if ended := choice.get("finish_reason"):
             self._finished |= {place} & self._begun
             self._is_cut = self._is_cut or ended == "length"
@@ -225,7 +226,7 @@ class OpenAIReader:
         if kind == "error":
             error, broken = error_text(message.get("error")) or error_text(message), True
         elif kind == "response.failed":
-            broken = short_name(mapping(body.get("error")).get("code")) in _PROVIDER_GAVE_UP
+            broken = short_name(mapping(body.get("error")).get("code")) in PROVIDER_GAVE_UP
         self._error = error or self._error
         self._broken = self._broken or broken
 

@@ -26,6 +26,8 @@ SAY = [{"role": "user", "content": "count to a hundred"}]
 LONG = Reply(text="word " * 40, tokens=Tokens(prompt=11, completion=40, cached=4), pause_s=0.01)
 ASKED = {"model": "m", "messages": SAY}
 
+FAILED_RESPONSE = b'{"object":"response","status":"failed","error":{"code":"%s","message":"%s"}}'
+
 
 async def wait_for(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
@@ -257,6 +259,65 @@ class TestUpstream:
             [record] = await it.settled()
         assert got.content == body
         assert (record.end, record.status, record.error) == ("upstream_error", 200, "overloaded")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'{"error":{"code":502,"message":"no luck"}}',
+            b'{"error":{"code":"429","message":"no luck"}}',
+            b'{"error":{"code":402,"message":"no luck"}}',
+            b'{"error":{"message":"no luck"}}',
+            b'{"error":"no luck"}',
+            b'{"error":{"code":"invalid_api_key","message":"no luck"}}',
+            b'{"type":"error","error":{"type":"overloaded_error","message":"no luck"}}',
+            b'{"error":{"code":503,"status":"UNAVAILABLE","message":"no luck"}}',
+            b'{"choices":[{"index":0,"message":{},"error":{"code":502,"message":"no luck"}}]}',
+            FAILED_RESPONSE % (b"server_error", b"no luck"),
+            FAILED_RESPONSE % (b"rate_limit_exceeded", b"no luck"),
+        ],
+    )
+    async def test_an_error_in_a_document_with_200_is_the_providers_failure(
+        self, open_bench: OpenBench, body: bytes
+    ) -> None:
+        reply = Reply(body=body)
+        async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+            got = await it.post("/chat/completions", ASKED)
+            [record] = await it.settled()
+        assert (got.status, got.content) == (200, body)
+        assert (record.end, record.status, record.error) == ("upstream_error", 200, "no luck")
+        assert record.is_provider_failure
+
+    async def test_a_choice_that_ended_in_an_error_is_the_providers_failure(
+        self, open_bench: OpenBench
+    ) -> None:
+        reply = Reply(body=b'{"choices":[{"index":0,"finish_reason":"error","message":{}}]}')
+        async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+            await it.post("/chat/completions", ASKED)
+            [record] = await it.settled()
+        assert record.is_provider_failure
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'{"error":{"code":400,"message":"you"}}',
+            b'{"error":{"code":403,"message":"you"}}',
+            b'{"error":{"code":"context_length_exceeded","message":"you"}}',
+            b'{"error":{"code":"content_filter","message":"you"}}',
+            b'{"error":{"code":null,"type":"invalid_request_error","message":"you"}}',
+            b'{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"you"}}',
+            b'{"choices":[{"error":{"code":400,"message":"you"},"finish_reason":"error"}]}',
+            FAILED_RESPONSE % (b"invalid_prompt", b"you"),
+        ],
+    )
+    async def test_what_a_request_was_refused_for_stays_the_agents_with_200_too(
+        self, open_bench: OpenBench, body: bytes
+    ) -> None:
+        reply = Reply(body=body)
+        async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+            await it.post("/chat/completions", ASKED)
+            [record] = await it.settled()
+        assert (record.end, record.error) == ("complete", "you")
+        assert not record.is_provider_failure
 
 
 class TestBinding:

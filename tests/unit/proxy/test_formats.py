@@ -107,7 +107,12 @@ class TestAnthropic:
     def test_an_error_document_is_a_reply(self) -> None:
         body = FORMATS[2].error_body(429, "slow down", None)
         found = read(FORMATS[2], anthropic.MESSAGES, body, events=False)
-        assert (found.error, found.broken, found.usage) == ("slow down", False, None)
+        assert (found.error, found.broken, found.usage) == ("slow down", True, None)
+
+    def test_an_error_document_about_the_request_is_an_answer(self) -> None:
+        body = FORMATS[2].error_body(400, "no such field", None)
+        found = read(FORMATS[2], anthropic.MESSAGES, body, events=False)
+        assert (found.error, found.broken) == ("no such field", False)
 
 
 def gemini_usage(**counts: int) -> Reading:

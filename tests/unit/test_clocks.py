@@ -7,7 +7,7 @@ PACKAGE = Path(__file__).parents[2] / "pacabench"
 TELLS_WHEN = {
     "attempt.py": "when an attempt began, for people and for the record",
     "cli/images.py": "how old an image is; the engine says when it was made",
-    "pricing.py": "which price holds today",
+    "price_list.py": "which price holds today",
     "proxy/http/reply.py": "the Date of a reply",
     "proxy/patience.py": "Retry-After may be a date",
     "proxy/record.py": "when a call began, for the record",

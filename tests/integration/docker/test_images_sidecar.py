@@ -68,6 +68,7 @@ def test_the_proxy_starts_from_byte_code_and_finds_its_libraries(image: str) -> 
     assert run(image, "python3", "-c", listing).split() == [
         "__init__.py",
         "__pycache__",
+        "aio.py",
         "allow_list.py",
         "billing.py",
         "egress.py",

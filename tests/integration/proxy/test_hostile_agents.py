@@ -71,10 +71,12 @@ async def test_what_was_read_of_a_request_is_forgotten_when_it_goes_out(
         posting = asyncio.create_task(it.post("/chat/completions", LONG))
         async with asyncio.timeout(10):
             await asked.wait()
-        held = sum(type(known) is list and known == MARK for known in gc.get_objects())
+        # The collector counts what was frozen before, as ours may be, among nothing.
+        lists = (known for known in gc.get_objects() if type(known) is list)
+        held = sum(known == MARK and known is not MARK for known in lists)
         over.set()
         await posting
-    assert held == 1
+    assert held == 0
 
 
 async def test_long_requests_of_a_lane_are_looked_into_one_after_the_other(

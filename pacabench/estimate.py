@@ -62,8 +62,9 @@ def with_estimate(call: CallRecord, text: CallText) -> CallRecord:
     known = call.usage or Usage()
     asked = known.input_tokens
     if asked is None:
-        turns = TOKENS_PER_TURN * (text.turns + 1) if text.turns else 0
-        asked = _scaled(text.asked, text.asked_characters) + turns
+        in_turns = text.turns and call.endpoint not in EMBEDDING_ENDPOINTS
+        turns = TOKENS_PER_TURN * (text.turns + 1) if in_turns else 0
+        asked = _scaled(text.asked, text.asked_characters) + text.asked_tokens + turns
     said = known.output_tokens
     if call.endpoint in EMBEDDING_ENDPOINTS:
         said = 0

@@ -44,3 +44,5 @@ class CallText:
     said_characters: int
     turns: int = 0
     """Messages in the request: formats wrap each into a few tokens."""
+    asked_tokens: int = 0
+    """Of the request, what is in numbers of tokens in place of text."""

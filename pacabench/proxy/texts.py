@@ -101,5 +101,17 @@ def call_text(call_id: str, body: bytes, said: Excerpt) -> CallText:
     asked.add(prompt_text(request))
     asked.add(surroundings(request))
     return CallText(
-        call_id, asked.text, asked.characters, said.text, said.characters, len(messages(request))
+        call_id=call_id,
+        asked=asked.text,
+        asked_characters=asked.characters,
+        said=said.text,
+        said_characters=said.characters,
+        turns=len(messages(request)),
+        asked_tokens=_numbers(messages(request)),
     )
+
+
+def _numbers(asked: list[Any]) -> int:
+    """How many tokens there are as numbers: a text of them, or several such texts."""
+    lists = [asked, *(item for item in asked if type(item) is list)]
+    return sum(type(item) is int for items in lists for item in items)

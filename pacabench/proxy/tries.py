@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from pacabench.model import FailedTry
 from pacabench.proxy.additions import Additions
@@ -23,6 +24,7 @@ from pacabench.proxy.record import MAX_ERROR, CallDraft
 from pacabench.proxy.upstream import (
     Reply,
     UpstreamError,
+    UpstreamRedirectError,
     UpstreamRequest,
     UpstreamSilentError,
     UpstreamUnreachableError,
@@ -35,8 +37,10 @@ _NO_LIMIT_FITS = (
     "Over budget: the request sets no limit of its output, and what is left of the budget is less "
     "than its provider takes for one."
 )
-_NOT_AGAIN = (UpstreamSilentError, UpstreamUnreadableError)
+_NOT_AGAIN = (UpstreamSilentError, UpstreamUnreadableError, UpstreamRedirectError)
 """It may be at work on the call, or it has answered: asked again, it would bill twice."""
+_REDIRECT = 300
+_LONGEST_HOST = 253
 _ERROR = 400
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
@@ -177,6 +181,7 @@ class Tries:
                     head = b""
                     if reply.status < _ERROR:
                         provider.pacer.answered(turn)
+                        _refuse_redirect(reply)
                     else:
                         head, whole = await error_head(reply)
                         said = plain(head, reply.headers.get("Content-Encoding", ""))
@@ -198,7 +203,8 @@ class Tries:
                 raise
             draft.sent = self._count > 1 or not isinstance(error, UpstreamUnreachableError)
             why = provider.guard.text(str(error))[:MAX_ERROR]
-            provider.pacer.failed(turn, why)
+            if not isinstance(error, UpstreamRedirectError):
+                provider.pacer.failed(turn, why)
             if self._client.gone or isinstance(error, _NOT_AGAIN):
                 raise
             return _Failure(why, error)
@@ -245,3 +251,22 @@ class Tries:
             raise failure.error
         assert failure.reply is not None
         await self._handover.pass_on(already_read(failure.reply), failure.head, asked_usage=False)
+
+
+def _refuse_redirect(reply: Reply) -> None:
+    """An agent's SDK would follow it, get nowhere, and its agent would be to blame.
+
+    Raises:
+        UpstreamRedirectError: it is one.
+    """
+    if reply.status < _REDIRECT:
+        return
+    try:
+        host = urlsplit(reply.headers.get("Location", "")).hostname or "the same host"
+    except ValueError:
+        host = "no address"
+    shown = host[:_LONGEST_HOST].encode("ascii", "backslashreplace").decode()
+    raise UpstreamRedirectError(
+        f"the provider redirects with {reply.status} to {shown!r}, and redirects are not followed: "
+        "its base_url has to name where it answers"
+    )

@@ -34,6 +34,10 @@ class UpstreamUnreadableError(UpstreamError):
     """Its reply is in a form that it was not asked for: asked again, it would bill twice."""
 
 
+class UpstreamRedirectError(UpstreamError):
+    """It sends callers elsewhere, where nobody goes, and would again: ``base_url`` is wrong."""
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
     """What goes to the provider."""

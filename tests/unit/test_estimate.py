@@ -89,6 +89,21 @@ class TestEstimate:
         call = fake_call(usage=None, usage_source="none", endpoint="embedContent")
         assert with_estimate(call, TEXT).usage.output_tokens == 0
 
+    @pytest.mark.parametrize(
+        ("asked", "tokens"),
+        [
+            (b'"Hello world"', 2),
+            (b'["Hello world", "Hello"]', 4),
+            (b"[1, 2, 3]", 3),
+            (b"[[1, 2, 3], [4, 5, 6]]", 6),
+            (b'[[1, [2]], true, 1.5, {"a": 1}, null]', 1),
+        ],
+    )
+    def test_embeddings_are_texts_or_tokens_and_no_turns(self, asked: bytes, tokens: int) -> None:
+        text = call_text("call-1", b'{"input":' + asked + b"}", Excerpt())
+        call = fake_call(usage=None, usage_source="none", endpoint="embeddings")
+        assert with_estimate(call, text).usage == Usage(input_tokens=tokens, output_tokens=0)
+
     def test_a_text_that_was_cut_counts_in_full(self) -> None:
         said = Excerpt()
         for _ in range(20):

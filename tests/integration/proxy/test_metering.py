@@ -357,9 +357,31 @@ class TestHeaders:
                 open_bench(spec_for(provider)) as it,
             ):
                 got = await it.post("/chat/completions", {"model": "m"})
-            assert got.status == 307
-            assert "location" not in got.headers
-            assert other.books == []
+                [record] = await it.settled()
+        assert (got.status, "location" in got.headers) == (502, False)
+        assert b"redirects with 307 to '127.0.0.1'" in got.content
+        assert (record.end, record.status, record.failed_tries) == ("upstream_error", 307, ())
+        assert record.is_provider_failure
+        assert (len(provider.books), other.books) == (1, [])
+
+    @pytest.mark.parametrize(
+        ("location", "told"),
+        [
+            ({}, "the same host"),
+            ({"Location": "/v2/chat"}, "the same host"),
+            ({"Location": "http://[::1"}, "no address"),
+            ({"Location": f"https://u:{REAL_KEY}@b.example/?k={REAL_KEY}"}, "b.example"),
+        ],
+    )
+    async def test_where_it_redirects_to_is_told_and_no_more(
+        self, open_bench: OpenBench, location: dict[str, str], told: str
+    ) -> None:
+        reply = Reply(status=301, headers=location)
+        async with FakeProvider(lambda _: reply) as provider, open_bench(spec_for(provider)) as it:
+            got = await it.post("/chat/completions", {"model": "m"})
+            [record] = await it.settled()
+        assert f"to {told!r}," in (record.error or "")
+        assert REAL_KEY not in got.content.decode() + (record.error or "")
 
 
 def _without_ids(stream: bytes) -> bytes:
